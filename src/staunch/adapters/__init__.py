@@ -1,0 +1,1 @@
+"""Ports made real: http, store, processes, sandbox, clock, host configuration."""

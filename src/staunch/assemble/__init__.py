@@ -1,0 +1,1 @@
+"""Parts to one tree in memory, rules on it, segments and layers out of it."""

@@ -1,0 +1,1 @@
+"""Ready specs: one YAML file each, data, no code."""

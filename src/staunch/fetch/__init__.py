@@ -1,0 +1,1 @@
+"""Signatures, indexes, packages, wheels: nothing but Verified comes back."""

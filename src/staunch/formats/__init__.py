@@ -1,0 +1,1 @@
+"""Bytes to model and back: size-limited, no I/O."""

@@ -1,0 +1,244 @@
+"""Protocols for all that lies outside the process; ``adapters`` make them real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from staunch.model import limits
+from staunch.model.digest import Digest
+
+
+class Blob(Protocol):
+    """Immutable bytes that can be read at any place, by several threads at once (``pread``)."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to ``size`` bytes from ``offset``; fewer only at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Bytes whose trust chain was checked. ``fetch`` alone makes these; ``assemble`` takes no other.
+
+    ``origin`` says in words which chain (``debian trixie InRelease → Packages``, ``lock hash``).
+    """
+
+    digest: Digest
+    blob: Blob
+    origin: str
+
+
+class Clock(Protocol):
+    """Time, read once per flow."""
+
+    def now(self) -> datetime:
+        """The current time, UTC, aware. ``SOURCE_DATE_EPOCH`` wins."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer that is being received.
+
+    ``offset`` is where ``chunks`` start in the whole file (0 when the server ignored the range);
+    ``size`` is the whole file's, None when untold.
+    """
+
+    url: str
+    status: int
+    size: int | None
+    offset: int
+    media_type: str
+    chunks: Iterator[bytes]
+
+
+class Transport(Protocol):
+    """GET over http, https and file URLs. Retries of connection faults, 429 and 5xx are its own.
+
+    Raises:
+        UndecidedError: no answer, or one other than 200, 206, 404 and 410 (URLs are redacted).
+    """
+
+    def open(
+        self,
+        url: str,
+        *,
+        offset: int = 0,
+        accept: str = "*/*",
+        timeout_s: float = limits.TIMEOUT_S,
+    ) -> AbstractContextManager[Response | None]:
+        """Ask for ``url`` from byte ``offset`` on; None when there is no such file."""
+        ...
+
+
+class Progress(Protocol):
+    """Tells a person what goes on. Thread-safe."""
+
+    def step(self, text: str) -> None:
+        """A new phase begins."""
+        ...
+
+    def start(self, key: str, text: str, total: int | None) -> None:
+        """A piece of work of ``total`` bytes begins."""
+        ...
+
+    def advance(self, key: str, amount: int) -> None:
+        """``amount`` more bytes are done."""
+        ...
+
+    def finish(self, key: str) -> None:
+        """That piece is done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A line that stays (a warning, a held-back release)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A finished process; outputs may be cut at the limit asked for."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Worker(Protocol):
+    """A running process that is spoken to over its standard input and output."""
+
+    stdin: BinaryIO
+    stdout: BinaryIO
+
+    def stop(self) -> Completed:
+        """Close its input, wait (killing it at the deadline), and give what was left."""
+        ...
+
+
+class Runner(Protocol):
+    """Starts processes. Never through a shell."""
+
+    def which(self, program: str) -> Path | None:
+        """Where ``program`` is, or None."""
+        ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 600.0,
+        max_output_bytes: int = 64 * limits.MIB,
+    ) -> Completed:
+        """Run to the end. ``env`` None means the host's own.
+
+        Raises:
+            UndecidedError: the program is missing, or the deadline passed.
+        """
+        ...
+
+    def start(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> AbstractContextManager[Worker]:
+        """Start a process to speak with; leaving the context kills what still runs."""
+        ...
+
+
+class Pending(Protocol):
+    """A file being written into the store; not visible before ``commit``."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append."""
+        ...
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Read back what was written."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far (for a resumed download: those already there, too)."""
+        ...
+
+    def restart(self) -> None:
+        """Throw away what was written (a server that ignored the range)."""
+        ...
+
+
+class Store(Protocol):
+    """Content-addressed, atomic, shared by concurrent builds (DESIGN.md §6).
+
+    Blobs are found by their sha256. Derived files and records are found by kind and key (64 hex
+    digits); they carry their own digest and are checked when read. A damaged entry is removed
+    and counts as absent.
+    """
+
+    def blob(self, digest: Digest) -> Blob | None:
+        """The blob, checked against its digest now, or None."""
+        ...
+
+    def put(self, data: bytes) -> Digest:
+        """Store small bytes as a blob."""
+        ...
+
+    def download(self, digest: Digest, size: int | None) -> AbstractContextManager[Pending]:
+        """Write a blob whose digest is known, resuming an earlier, unfinished try.
+
+        Leaving the context normally checks digest and size (UntrustedError naming both values;
+        nothing stays); leaving by an error keeps the bytes for the next try.
+        """
+        ...
+
+    def create(self) -> AbstractContextManager[Pending]:
+        """Write a new blob; leaving the context normally commits it. Its digest: ``digest_of``."""
+        ...
+
+    def digest_of(self, pending: Pending) -> Digest:
+        """The digest of a committed ``Pending``."""
+        ...
+
+    def file(self, kind: str, key: str) -> Blob | None:
+        """A derived file (segment), checked now, or None."""
+        ...
+
+    def create_file(self, kind: str, key: str) -> AbstractContextManager[Pending]:
+        """Write a derived file; leaving the context normally commits it."""
+        ...
+
+    def record(self, kind: str, key: str) -> bytes | None:
+        """A small derived record, checked now, or None."""
+        ...
+
+    def put_record(self, kind: str, key: str, data: bytes) -> None:
+        """Keep a small derived record."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A private folder on the store's file system, removed on leaving."""
+        ...
+
+
+class PartReader(Protocol):
+    """Gives the payloads of one part's archive, in one pass, with bounded memory."""
+
+    def payloads(self, wanted: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """For each wanted member name (``Member.name``), in archive order: name and its pieces.
+
+        The pieces of one member must be used up before the next is asked for.
+
+        Raises:
+            UntrustedError: the archive is damaged or breaks a limit.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Finished layers to OCI layouts and archives."""

@@ -1,0 +1,1 @@
+"""Requests to exact packages and wheels."""

@@ -1,0 +1,1 @@
+"""YAML to ImageSpec, with file, line and column for every fault."""
