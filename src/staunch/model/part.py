@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from staunch.model.digest import Digest
+from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry
 from staunch.model.purl import Purl
 
@@ -30,6 +31,8 @@ class Part:
     for a deb its control members (``control``, ``postinst``, ``md5sums``, ``triggers``, …), for a
     wheel its ``METADATA``, ``WHEEL``, ``RECORD``, ``entry_points.txt``. ``entries`` are those of
     the package as published, before rules, in archive order, without ancestors it does not list.
+    ``elf`` pairs paths with facts; filled for debs, whose contents are read whole when first seen
+    (a wheel's facts are gathered while its segment is written).
     """
 
     id: str
@@ -41,6 +44,7 @@ class Part:
     size: int = 0
     metadata: tuple[tuple[str, bytes], ...] = ()
     entries: tuple[Entry, ...] = ()
+    elf: tuple[tuple[str, ElfFacts], ...] = ()
 
     def member(self, name: str) -> bytes | None:
         """The metadata member of that name, or None."""
