@@ -242,3 +242,101 @@ class PartReader(Protocol):
             UntrustedError: the archive is damaged or breaks a limit.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A host path (``source``, absolute) to be seen at ``target`` in the sandbox."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How a command is held in a sandbox; the defaults are an inference image's.
+
+    ``env`` is the whole environment, ``groups`` the supplementary groups. Always there, whatever
+    the image holds: ``/proc``, ``/dev`` with ``/dev/shm``, a writable ``/tmp`` and ``/run``, and a
+    loopback interface. ``network`` adds the host's network. ``memory_bytes`` and ``timeout_s``
+    None mean no limit.
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    workdir: str = "/"
+    network: bool = False
+    read_only: bool = True
+    memory_bytes: int | None = 4 * limits.GIB
+    timeout_s: float | None = 120.0
+    binds: tuple[Bind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command in a sandbox; ``returncode`` is negative for a signal."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    timed_out: bool = False
+    out_of_memory: bool = False
+
+
+class Sandbox(Protocol):
+    """Runs commands inside an unpacked image, held as asked for."""
+
+    @property
+    def name(self) -> str:
+        """The tool behind it: ``runc``, ``podman``, ``docker`` or ``bubblewrap``."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it cannot do as a person would expect, in words (memory limit per process only)."""
+        ...
+
+    def runs(self, architecture: str) -> bool:
+        """Whether programs of that OCI architecture run here, natively or by an emulator."""
+        ...
+
+    def run(
+        self,
+        root: Path,
+        argv: Sequence[str],
+        held: Confinement,
+        *,
+        stdin: bytes = b"",
+        max_output_bytes: int = 1 * limits.MIB,
+    ) -> Outcome:
+        """Run to the end, deadline or memory limit. Missing mount points are made in ``root``.
+
+        Raises:
+            UndecidedError: the sandbox itself failed, so nothing is known of the command.
+        """
+        ...
+
+    def attach(self, root: Path, argv: Sequence[str], held: Confinement) -> int:
+        """Run on our own standard streams, with a terminal if standard input is one."""
+        ...
+
+
+class Unpacker(Protocol):
+    """Lays out an image's layers as a real folder."""
+
+    def unpack(
+        self, layers: Iterable[tuple[Digest, Iterable[bytes]]]
+    ) -> AbstractContextManager[Path]:
+        """A throw-away root; removed on leaving.
+
+        Args:
+            layers: lowest first; the diff_id and the uncompressed tar of each, in pieces.
+
+        Raises:
+            UntrustedError: a layer is not what its diff_id promises, or tries to get out.
+        """
+        ...
