@@ -1,0 +1,629 @@
+"""The store: content-addressed files that concurrent builds share (DESIGN.md §6).
+
+Layout below the root (all of it 0700/0600, owned by one user)::
+
+    blobs/sha256/ab/<hex>      bytes named by their digest
+    files/<kind>/ab/<key>      derived files: content, its sha256, a magic word
+    records/<kind>/ab/<key>    small derived records, in the same wrapping
+    partial/<hex>              unfinished downloads, kept for the next try
+    tmp/                       files being written; each is locked by its writer
+    lock                       shared by running builds, exclusive while `gc` removes
+
+Every write goes to ``tmp/``, is synced and renamed, so a reader sees a whole entry or none.
+Nothing is believed for being there: content is hashed when opened (once per process and state of
+the file), and a damaged entry is removed and counts as absent.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from staunch.errors import HostError, SpecError, StaunchError, UntrustedError
+from staunch.model import limits
+from staunch.model.digest import Digest
+from staunch.ports import Blob, Pending
+
+__all__ = ["FileStore", "StoreReport", "default_root"]
+
+_MAGIC = b"STAUNCH1"
+_TRAILER = 32 + len(_MAGIC)
+_PIECE = limits.MIB
+_RECORD_BYTES = 256 * limits.MIB
+_STALE_S = 600.0  # an unlocked temporary file of this age has no writer any more
+_PARTIAL_AGE = timedelta(days=7)
+_USED_EVERY_NS = 3600 * 10**9
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+def default_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """``$STAUNCH_STORE``, else ``$XDG_CACHE_HOME/staunch``, else ``~/.cache/staunch``."""
+    if chosen := environ.get("STAUNCH_STORE"):
+        return Path(chosen)
+    cache = environ.get("XDG_CACHE_HOME", "")
+    # XDG base directory specification: a relative path is to be ignored
+    base = Path(cache) if cache.startswith("/") else Path(environ.get("HOME") or "/") / ".cache"
+    return base / "staunch"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReport:
+    """What ``verify`` or ``gc`` found: entries and bytes seen, and those removed (sorted names)."""
+
+    entries: int
+    bytes: int
+    removed: tuple[str, ...]
+    removed_bytes: int
+
+
+class FileStore:
+    """``ports.Store`` in a folder. Instances are cheap; threads may share one."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store at ``root``, making it if missing.
+
+        Raises:
+            HostError: the folder cannot be made or written.
+            UntrustedError: another user owns it, or others may write to it.
+        """
+        self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links
+        self._seen: dict[tuple[int, int, int, int, str], bool] = {}
+        self._seen_lock = threading.Lock()
+        with _host(f"open the store {self.root}"):
+            for folder in (self.root, *(self.root / name for name in _FOLDERS)):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_owner(os.lstat(self.root), self.root)
+        self._sweep()
+
+    # -- blobs
+
+    def blob(self, digest: Digest) -> Blob | None:
+        """The blob, hashed now (or earlier by this process in the same state), or None."""
+        path = self._blob_path(digest)
+        return self._open(path, lambda fd, size: _hash(fd, size) == digest.hex, trailer=0)
+
+    def put(self, data: bytes) -> Digest:
+        """Store small bytes as a blob."""
+        with self.create() as pending:
+            pending.write(data)
+        return self.digest_of(pending)
+
+    @contextmanager
+    def create(self) -> Iterator[Pending]:
+        """Write a new blob; leaving the context normally commits it."""
+        with self._temporary() as pending:
+            yield pending
+            self._commit(pending, self._blob_path(Digest(pending.hexdigest())))
+
+    def digest_of(self, pending: Pending) -> Digest:
+        """The digest of a committed ``Pending``."""
+        if not isinstance(pending, _Pending) or pending.digest is None:
+            raise SpecError(
+                "this file has no digest yet",
+                why="it was not committed to the store",
+                mend="leave its context first",
+            )
+        return pending.digest
+
+    @contextmanager
+    def download(self, digest: Digest, size: int | None) -> Iterator[Pending]:
+        """Write a blob whose digest is known, going on where an earlier try ended.
+
+        One writer at a time has the partial file; a second one, in this or another process, writes
+        a temporary file of its own, so that none waits for a stuck one.
+        """
+        partial = self.root / "partial" / digest.hex
+        opened = self._open_partial(partial)
+        if opened is None:
+            with self._temporary(limit=size, wanted=digest) as pending:
+                yield pending
+                self._settle(pending, digest, size)
+            return
+        pending = _Pending(opened, partial, limit=size, wanted=digest)
+        try:
+            pending.resume()
+            yield pending
+            self._settle(pending, digest, size)
+        except UntrustedError:
+            pending.discard()
+            raise
+        finally:
+            pending.close()
+
+    def _settle(self, pending: _Pending, digest: Digest, size: int | None) -> None:
+        """Steps 1 size, 2 digest, 3 visible. What fails them never becomes visible."""
+        if size is not None and pending.size != size:
+            raise _mismatch(digest, f"{size} bytes", f"{pending.size} bytes")
+        got = pending.hexdigest()
+        if got != digest.hex:
+            raise _mismatch(digest, str(digest), f"sha256:{got} ({pending.size} bytes)")
+        self._commit(pending, self._blob_path(digest))
+
+    def _open_partial(self, path: Path) -> int | None:
+        """The partial file, locked, or None while another writer has it."""
+        with _host(f"write {path}"):
+            while True:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(fd)
+                    return None
+                except BaseException:
+                    os.close(fd)
+                    raise
+                try:
+                    # between open and lock the earlier writer may have moved it away
+                    current = os.lstat(path)
+                except FileNotFoundError:
+                    current = None
+                if current is not None and os.path.samestat(current, os.fstat(fd)):
+                    return fd
+                os.close(fd)
+
+    # -- derived files and records
+
+    def file(self, kind: str, key: str) -> Blob | None:
+        """A derived file, checked now, or None."""
+        return self._open(self._derived_path("files", kind, key), _wrapped, trailer=_TRAILER)
+
+    @contextmanager
+    def create_file(self, kind: str, key: str) -> Iterator[Pending]:
+        """Write a derived file; leaving the context normally commits it."""
+        path = self._derived_path("files", kind, key)
+        with self._temporary() as pending:
+            yield pending
+            pending.seal()
+            self._commit(pending, path)
+
+    def record(self, kind: str, key: str) -> bytes | None:
+        """A small derived record, checked now, or None."""
+        path = self._derived_path("records", kind, key)
+        found = self._open(path, _wrapped, trailer=_TRAILER, max_bytes=_RECORD_BYTES)
+        return None if found is None else found.pread(found.size, 0)
+
+    def put_record(self, kind: str, key: str, data: bytes) -> None:
+        """Keep a small derived record."""
+        if len(data) > _RECORD_BYTES:
+            raise SpecError(
+                f"the {kind} record is too large",
+                why=f"it has {len(data)} bytes; the limit is {_RECORD_BYTES}",
+                mend="split the package or folder it describes",
+            )
+        path = self._derived_path("records", kind, key)
+        with self._temporary() as pending:
+            pending.write(data)
+            pending.seal()
+            self._commit(pending, path)
+
+    # -- house-keeping
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Hold the store for a build: ``gc`` waits outside while any session lasts."""
+        with self._lock(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A private folder on the store's file system, removed on leaving."""
+        path = self.root / "tmp" / f"d-{secrets.token_hex(12)}"
+        with _host(f"write {path}"):
+            path.mkdir(mode=0o700)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(fd)
+
+    def verify(self) -> StoreReport:
+        """Hash every entry; damaged ones are removed and named."""
+        entries = total = lost = 0
+        removed = []
+        for path in self._entries():
+            name = path.relative_to(self.root).as_posix()
+            with _host(f"read {path}"):
+                try:
+                    size = path.lstat().st_size
+                except FileNotFoundError:
+                    continue  # a build or gc was quicker
+            entries += 1
+            total += size
+            self._forget()
+            if self._recheck(path) is None and not path.exists():
+                removed.append(name)
+                lost += size
+        return StoreReport(entries, total, tuple(removed), lost)
+
+    def gc(self, *, max_age: timedelta | None = None, max_bytes: int | None = None) -> StoreReport:
+        """Remove entries unused for ``max_age``, then the longest unused above ``max_bytes``.
+
+        Left-overs of killed builds go, too. Unfinished downloads stay for a week.
+
+        Raises:
+            HostError: a build is running.
+        """
+        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB), _host(f"clean the store {self.root}"):
+            now = time.time()
+            self._sweep(stale_s=0.0)
+            self._drop_partials(now)
+            found = sorted(
+                (status.st_atime, path.relative_to(self.root).as_posix(), status.st_size)
+                for path in self._entries()
+                for status in (path.lstat(),)
+            )
+            total = sum(size for _, _, size in found)
+            kept, removed, lost = total, [], 0
+            for used, name, size in found:
+                old = max_age is not None and now - used > max_age.total_seconds()
+                if not old and (max_bytes is None or kept <= max_bytes):
+                    continue
+                (self.root / name).unlink(missing_ok=True)
+                removed.append(name)
+                kept -= size
+                lost += size
+        return StoreReport(len(found), total, tuple(sorted(removed)), lost)
+
+    # -- inside
+
+    def _blob_path(self, digest: Digest) -> Path:
+        return self.root / "blobs" / "sha256" / digest.hex[:2] / digest.hex
+
+    def _derived_path(self, shelf: str, kind: str, key: str) -> Path:
+        if not _KIND.fullmatch(kind) or not _KEY.fullmatch(key):
+            raise SpecError(
+                f"no store entry can be called {kind[:40]!r}/{key[:80]!r}",
+                why="a kind is a short lower-case word, a key 64 hexadecimal digits",
+                mend="report this at the project's issue tracker",
+            )
+        return self.root / shelf / kind / key[:2] / key
+
+    def _entries(self) -> Iterator[Path]:
+        """Every blob, file and record, sorted."""
+        for shelf in ("blobs", "files", "records"):
+            yield from sorted(
+                path for path in (self.root / shelf).glob("*/*/*") if _KEY.fullmatch(path.name)
+            )
+
+    def _recheck(self, path: Path) -> Blob | None:
+        if path.is_relative_to(self.root / "blobs"):
+            return self.blob(Digest(path.name))
+        return self._open(path, _wrapped, trailer=_TRAILER)
+
+    def _forget(self) -> None:
+        with self._seen_lock:
+            self._seen.clear()
+
+    def _open(
+        self,
+        path: Path,
+        check: Callable[[int, int], bool],
+        *,
+        trailer: int,
+        max_bytes: int | None = None,
+    ) -> Blob | None:
+        """Open and check an entry; a damaged one is removed and counts as absent."""
+        with _host(f"read {path}"):
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                return None
+            except OSError as e:
+                if e.errno != errno.ELOOP:
+                    raise
+                path.unlink(missing_ok=True)  # a symbolic link is no entry
+                return None
+            blob = _FileBlob(fd, 0)  # owns the descriptor from here on
+            status = os.fstat(fd)
+            _check_owner(status, path)
+            size = status.st_size - trailer
+            state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, str(path))
+            with self._seen_lock:
+                known = self._seen.get(state, False)
+            fits = stat.S_ISREG(status.st_mode) and 0 <= size <= (max_bytes or size)
+            if not known and not (fits and check(fd, status.st_size)):
+                self._remove_damaged(path, status)
+                return None
+            with self._seen_lock:
+                self._seen[state] = True
+            _touch(fd, status)
+            blob.resize(size)
+        return blob
+
+    def _remove_damaged(self, path: Path, status: os.stat_result) -> None:
+        """Remove just the file that was found damaged, not a good one put there meanwhile."""
+        try:
+            if os.path.samestat(os.lstat(path), status):
+                if stat.S_ISDIR(status.st_mode):
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        except FileNotFoundError:
+            return
+
+    @contextmanager
+    def _temporary(
+        self, *, limit: int | None = None, wanted: Digest | None = None
+    ) -> Iterator[_Pending]:
+        path = self.root / "tmp" / f"f-{secrets.token_hex(12)}"
+        with _host(f"write {path}"):
+            fd = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        pending = _Pending(fd, path, limit=limit, wanted=wanted)
+        try:
+            yield pending
+        finally:
+            if pending.digest is None:
+                pending.discard()
+            pending.close()
+
+    def _commit(self, pending: _Pending, target: Path) -> None:
+        """Sync, rename, sync the folder: whole and lasting, or absent."""
+        with _host(f"write {target}"):
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.fchmod(pending.fd, 0o600)
+            os.fsync(pending.fd)
+            pending.path.rename(target)
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        pending.digest = Digest(pending.hexdigest())
+
+    @contextmanager
+    def _lock(self, how: int) -> Iterator[None]:
+        path = self.root / "lock"
+        with _host(f"lock the store {self.root}"):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(fd, how)
+            except BlockingIOError:
+                os.close(fd)
+                raise HostError(
+                    f"cannot clean the store {self.root}",
+                    why="a build is using it",
+                    mend="wait for the build to end, then try again",
+                ) from None
+            except BaseException:
+                os.close(fd)
+                raise
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+    def _sweep(self, *, stale_s: float = _STALE_S) -> None:
+        """Remove what killed builds left in ``tmp/``: old enough, and locked by no one."""
+        oldest = time.time() - stale_s
+        with _host(f"clean {self.root / 'tmp'}"):
+            for entry in sorted(os.scandir(self.root / "tmp"), key=lambda each: each.name):
+                try:
+                    if entry.stat(follow_symlinks=False).st_mtime > oldest:
+                        continue
+                    fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                except OSError:
+                    continue  # gone, or not ours to judge
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                else:
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                    else:
+                        Path(entry.path).unlink(missing_ok=True)
+                finally:
+                    os.close(fd)
+
+    def _drop_partials(self, now: float) -> None:
+        for path in sorted((self.root / "partial").iterdir()):
+            if now - path.lstat().st_mtime > _PARTIAL_AGE.total_seconds():
+                path.unlink(missing_ok=True)
+
+
+_FOLDERS = ("blobs", "blobs/sha256", "files", "records", "partial", "tmp")
+
+
+class _FileBlob:
+    """An open, checked file. The descriptor pins the bytes that were checked."""
+
+    __slots__ = ("_fd", "_size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd, self._size = fd, size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def resize(self, size: int) -> None:
+        self._size = size
+
+    def pread(self, size: int, offset: int) -> bytes:
+        with _host("read the store"):
+            return os.pread(self._fd, max(0, min(size, self._size - offset)), offset)
+
+    def __del__(self) -> None:
+        _close(self._fd)
+
+
+class _Pending:
+    """A file being written, hashed as it grows."""
+
+    def __init__(self, fd: int, path: Path, *, limit: int | None, wanted: Digest | None) -> None:
+        self.fd, self.path = fd, path
+        self.digest: Digest | None = None
+        self._limit, self._wanted = limit, wanted
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._open = True
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        if self._limit is not None and self._size + len(view) > self._limit:
+            raise _mismatch(
+                self._wanted,
+                f"{self._limit} bytes",
+                f"{self._size + len(view)} bytes or more",
+            )
+        self._hash.update(view)
+        with _host(f"write {self.path}"):
+            while view:
+                done = os.pwrite(self.fd, view, self._size)
+                self._size += done
+                view = view[done:]
+
+    def pread(self, size: int, offset: int) -> bytes:
+        with _host(f"read {self.path}"):
+            return os.pread(self.fd, max(0, min(size, self._size - offset)), offset)
+
+    def restart(self) -> None:
+        with _host(f"write {self.path}"):
+            os.ftruncate(self.fd, 0)
+        self._hash, self._size = hashlib.sha256(), 0
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def resume(self) -> None:
+        """Take over what an earlier try left; more than the limit is worthless."""
+        with _host(f"read {self.path}"):
+            size = os.fstat(self.fd).st_size
+            if self._limit is not None and size > self._limit:
+                self.restart()
+                return
+            while self._size < size:
+                piece = os.pread(self.fd, min(_PIECE, size - self._size), self._size)
+                if not piece:
+                    break
+                self._hash.update(piece)
+                self._size += len(piece)
+
+    def seal(self) -> None:
+        """Append the digest of the content, for the reader to check."""
+        trailer = self._hash.digest() + _MAGIC
+        with _host(f"write {self.path}"):
+            done = 0
+            while done < len(trailer):
+                done += os.pwrite(self.fd, trailer[done:], self._size + done)
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self.fd)
+
+
+def _hash(fd: int, size: int) -> str:
+    """The sha256 of the first ``size`` bytes; shorter files give another digest."""
+    state = hashlib.sha256()
+    done = 0
+    while done < size:
+        piece = os.pread(fd, min(_PIECE, size - done), done)
+        if not piece:
+            break
+        state.update(piece)
+        done += len(piece)
+    return state.hexdigest()
+
+
+def _wrapped(fd: int, size: int) -> bool:
+    """Whether a derived entry carries the digest of its own content."""
+    trailer = os.pread(fd, _TRAILER, size - _TRAILER)
+    if len(trailer) != _TRAILER or trailer[32:] != _MAGIC:
+        return False
+    return _hash(fd, size - _TRAILER) == trailer[:32].hex()
+
+
+def _touch(fd: int, status: os.stat_result) -> None:
+    """Note that an entry was used (for ``gc``), at most once an hour; its mtime stays."""
+    now = time.time_ns()
+    if now - status.st_atime_ns > _USED_EVERY_NS:
+        try:
+            os.utime(fd, ns=(now, status.st_mtime_ns))
+        except OSError:
+            return  # a read-only store still serves
+
+
+def _check_owner(status: os.stat_result, path: Path) -> None:
+    """Derived entries are believed because of who wrote them (DESIGN.md §6)."""
+    if status.st_uid not in (os.geteuid(), 0):
+        raise UntrustedError(
+            f"the store entry {path} belongs to another user",
+            why=f"wanted owner {os.geteuid()} (or 0), got {status.st_uid}",
+            mend=f"remove it, or use a store of your own (`XDG_CACHE_HOME`), or `chown` {path}",
+        )
+    if status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode):
+        raise UntrustedError(
+            f"others may write to the store entry {path}",
+            why=f"its mode is {stat.S_IMODE(status.st_mode):04o}, wanted 0700 or 0600",
+            mend=f"check its content (`staunch store verify`), then `chmod go-w {path}`",
+        )
+
+
+def _mismatch(digest: Digest | None, wanted: str, got: str) -> UntrustedError:
+    return UntrustedError(
+        f"the download {str(digest)[:19]}… is not what was promised",
+        why=f"wanted {wanted}, got {got}",
+        mend="try again; if it persists, try another mirror and report this one",
+    )
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def _host(what: str) -> Iterator[None]:
+    """Say a failure of the machine in words."""
+    try:
+        yield
+    except StaunchError:
+        raise
+    except OSError as e:
+        _refuse(what, e)
+
+
+def _refuse(what: str, e: OSError) -> NoReturn:
+    if e.errno in _FULL:
+        mend = "free some space (`staunch store gc`), or move the store (`XDG_CACHE_HOME`)"
+    elif e.errno in _DENIED:
+        mend = "give yourself permission, or move the store (`XDG_CACHE_HOME`)"
+    elif e.errno == errno.EMFILE:
+        mend = "raise the limit of open files (`ulimit -n 4096`)"
+    else:
+        mend = "check the disk and its file system"
+    raise HostError(f"cannot {what}", why=e.strerror or str(e), mend=mend) from e
