@@ -32,7 +32,8 @@ class Part:
     wheel its ``METADATA``, ``WHEEL``, ``RECORD``, ``entry_points.txt``. ``entries`` are those of
     the package as published, before rules, in archive order, without ancestors it does not list.
     ``elf`` pairs paths with facts; filled for debs, whose contents are read whole when first seen
-    (a wheel's facts are gathered while its segment is written).
+    (a wheel's facts are gathered while its segment is written). ``damaged_elf`` pairs the paths of
+    files that begin like ELF, but could not be read as such, with what is wrong: unknown, not fine.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Part:
     metadata: tuple[tuple[str, bytes], ...] = ()
     entries: tuple[Entry, ...] = ()
     elf: tuple[tuple[str, ElfFacts], ...] = ()
+    damaged_elf: tuple[tuple[str, str], ...] = ()
 
     def member(self, name: str) -> bytes | None:
         """The metadata member of that name, or None."""
