@@ -84,9 +84,10 @@ _DECODERS: dict[str, Callable[[], _Decoder]] = {
     "bz2": bz2.BZ2Decompressor,
     "lzma": _lzma_alone,
 }
+_ZLIB_NG_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # the stubs call it a value
 _FAULTS: tuple[type[Exception], ...] = (
     zlib.error,
-    zlib_ng.error,
+    _ZLIB_NG_ERROR,
     lzma.LZMAError,
     zstd.ZstdError,
     OSError,  # bz2
