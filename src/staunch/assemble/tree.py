@@ -231,6 +231,20 @@ class Tree:
             self._drop(path)
         return self._put(path, entry)
 
+    def change(self, entry: Entry) -> None:
+        """Set other attributes (mode, owner ids, contents) of the entry at ``entry.path``.
+
+        The path must be canonical, and the kind stay as it is.
+        """
+        old = self._entries.get(entry.path)
+        if old is None or old.kind is not entry.kind or old.kind is Kind.HARDLINK:
+            raise SpecError(
+                f"cannot change {entry.path} into {_words(entry)}",
+                why=f"there is {_words(old) if old else 'nothing'} at that path",
+                mend="use `replace` for what becomes something else",
+            )
+        self._entries[entry.path] = entry
+
     def remove(self, path: str, *, recursive: bool = False) -> tuple[Entry, ...]:
         """Take out the entry at ``path`` (a last link is not followed); gives what went, sorted.
 
