@@ -277,7 +277,11 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command in a sandbox; ``returncode`` is negative for a signal."""
+    """What became of a command in a sandbox.
+
+    ``returncode`` is 128 + n when signal n ended it. ``out_of_memory``: the kernel killed it while
+    a memory limit was set.
+    """
 
     returncode: int
     stdout: bytes

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from staunch.adapters.terminal import carry
 from staunch.errors import HostError, UndecidedError
 from staunch.model import limits
 from staunch.ports import Completed, Worker
@@ -23,6 +24,17 @@ from staunch.ports import Completed, Worker
 _PIECE = 64 * limits.KIB
 _LINGER_S = 1.0  # how long a dead process's children may keep its pipes open
 _TICK_S = 0.2  # how often that is looked at while nothing is written
+
+
+class DeadlineError(UndecidedError):
+    """A process did not end in time; ``stdout`` and ``stderr`` are what it had said by then."""
+
+    def __init__(
+        self, what: str, *, why: str, mend: str, stdout: bytes = b"", stderr: bytes = b""
+    ) -> None:
+        """Keep the output beside the three parts."""
+        super().__init__(what, why=why, mend=mend)
+        self.stdout, self.stderr = stdout, stderr
 
 
 class ProcessRunner:
@@ -86,32 +98,46 @@ class ProcessRunner:
         *,
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        terminal: bool = False,
     ) -> int:
         """Run a process on our own standard streams and terminal; its return code.
 
-        It stays in our process group, so that the terminal and Ctrl-C reach it. Not in the port:
-        only ``staunch run`` needs it.
+        It stays in our process group, so that the terminal and Ctrl-C reach it; with ``terminal``
+        it gets a new one instead, whose characters are carried to and fro, and which it must make
+        its controlling terminal itself. Not in the port: only ``staunch run`` needs it.
 
         Raises:
             UndecidedError: the program is missing, or the deadline passed.
         """
-        try:
-            # argv is a list, never a shell's line
-            process = subprocess.Popen(argv, env=env)  # noqa: S603
-        except OSError as error:
-            raise _cannot_start(argv, error) from error
-        try:
-            return process.wait(timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise _too_slow(argv, timeout_s or 0.0, b"") from error
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(self._stop_timeout_s)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with contextlib.ExitStack() as stack:
+            ours: int | None = None
+            theirs: int | None = None
+            if terminal:
+                ours, theirs = os.openpty()
+                stack.callback(os.close, ours)
+            try:
+                # argv is a list, never a shell's line
+                process = subprocess.Popen(  # noqa: S603
+                    argv,
+                    env=env,
+                    stdin=theirs,
+                    stdout=theirs,
+                    stderr=theirs,
+                    start_new_session=terminal,
+                )
+            except OSError as error:
+                raise _cannot_start(argv, error) from error
+            finally:
+                if theirs is not None:
+                    os.close(theirs)
+            stack.callback(_end, process, self._stop_timeout_s)
+            if ours is not None and not carry(ours, deadline):
+                raise _too_slow(argv, timeout_s or 0.0)
+            try:
+                return process.wait(None if deadline is None else deadline - time.monotonic())
+            except subprocess.TimeoutExpired as error:
+                raise _too_slow(argv, timeout_s or 0.0) from error
 
 
 class _Worker:
@@ -211,7 +237,7 @@ def _converse(
         while any(key.fileobj in kept for key in selector.get_map().values()):
             now = time.monotonic()
             if now >= deadline:
-                raise _too_slow(argv, timeout_s, bytes(kept[process.stderr]))
+                raise _too_slow(argv, timeout_s, kept[process.stdout], kept[process.stderr])
             if gone is None and _has_ended(process):
                 gone = now
             if gone is not None and now - gone > _LINGER_S:
@@ -225,7 +251,7 @@ def _converse(
                 else:
                     selector.unregister(key.fileobj)
     if not _ends_by(process, deadline):
-        raise _too_slow(argv, timeout_s, bytes(kept[process.stderr]))
+        raise _too_slow(argv, timeout_s, kept[process.stdout], kept[process.stderr])
     _kill(process)
     return Completed(process.returncode, bytes(kept[process.stdout]), bytes(kept[process.stderr]))
 
@@ -249,6 +275,17 @@ def _feed(
 def _close(pipe: IO[bytes]) -> None:
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
+
+
+def _end(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    """Ask a process to end, then make it."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
@@ -292,10 +329,17 @@ def _cannot_start(argv: Sequence[str], error: OSError | ValueError) -> Undecided
     )
 
 
-def _too_slow(argv: Sequence[str], timeout_s: float, stderr: bytes) -> UndecidedError:
+def _too_slow(
+    argv: Sequence[str],
+    timeout_s: float,
+    stdout: bytes | bytearray = b"",
+    stderr: bytes | bytearray = b"",
+) -> DeadlineError:
     tail = stderr[-400:].decode("utf-8", "replace").strip()
-    return UndecidedError(
+    return DeadlineError(
         f"{Path(argv[0]).name} did not end within {timeout_s:g} s",
         why=f"`{shlex.join(argv)[:400]}` was stopped" + (f"; it last said: {tail}" if tail else ""),
         mend="run it by hand to see what it waits for, or give it more time",
+        stdout=bytes(stdout),
+        stderr=bytes(stderr),
     )

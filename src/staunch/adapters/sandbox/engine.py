@@ -1,0 +1,206 @@
+"""podman and docker: container engines, told to hold a folder instead of an image."""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from staunch.adapters.runner import ProcessRunner
+from staunch.adapters.sandbox.held import (
+    MOUNT_POINTS,
+    NO_COMMAND,
+    failed,
+    finished,
+    hard_limit,
+    host_binds,
+    make_mount_points,
+    quietly,
+    runs_here,
+)
+from staunch.ports import Completed, Confinement, Outcome
+
+_ENGINE_FAILED = 125  # podman-run(1), docker run: "the error is with the engine itself"
+_CANNOT_INVOKE = 126
+_PER_PROCESS = "{} cannot limit memory here: the limit holds for each process alone"
+
+
+def ulimits() -> tuple[str, ...]:
+    """Our own hard limits, for engines whose defaults lie above what we may set."""
+    words: list[str] = []
+    for name, which in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        if (limit := hard_limit(which)) is not None:
+            words += ["--ulimit", f"{name}={limit}:{limit}"]
+    return tuple(words)
+
+
+class _Engine:
+    """What both have in common. ``variant`` are further words for ``run``."""
+
+    name = ""
+
+    def __init__(
+        self,
+        runner: ProcessRunner,
+        program: Path,
+        variant: tuple[str, ...] = (),
+        *,
+        memory_groups: bool = True,
+    ) -> None:
+        """Use ``program`` in that way; without ``memory_groups`` each process is limited alone."""
+        self._runner, self._program = runner, program
+        self._variant, self._memory_groups = variant, memory_groups
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it cannot do as a person would expect."""
+        return () if self._memory_groups else (_PER_PROCESS.format(self.name),)
+
+    def runs(self, architecture: str) -> bool:
+        """Whether programs of that OCI architecture run here."""
+        return runs_here(architecture)
+
+    def run(
+        self,
+        root: Path,
+        argv: Sequence[str],
+        held: Confinement,
+        *,
+        stdin: bytes = b"",
+        max_output_bytes: int = 1 << 20,
+    ) -> Outcome:
+        """Run to the end, deadline or memory limit."""
+        with self._prepared(root, argv, held, ["--interactive"]) as (line, clean):
+
+            def run() -> Completed:
+                done = self._runner.run(
+                    line,
+                    stdin=stdin,
+                    timeout_s=held.timeout_s or float(1 << 31),
+                    max_output_bytes=max_output_bytes,
+                )
+                return self._judged(done)
+
+            return finished(run, held, clean=lambda: quietly(self._runner, clean))
+
+    def attach(self, root: Path, argv: Sequence[str], held: Confinement) -> int:
+        """Run on our own standard streams, with a terminal if standard input is one."""
+        words = ["--interactive", *(["--tty"] if os.isatty(0) else [])]
+        with self._prepared(root, argv, held, words) as (line, clean):
+            try:
+                return self._runner.attached(line, timeout_s=held.timeout_s)
+            finally:
+                quietly(self._runner, clean)
+
+    @contextmanager
+    def _prepared(
+        self, root: Path, argv: Sequence[str], held: Confinement, words: list[str]
+    ) -> Iterator[tuple[list[str], list[str]]]:
+        """The command lines that run and that remove the container."""
+        make_mount_points(root, held)
+        name = f"staunch-{os.getpid()}-{secrets.token_hex(4)}"
+        with self._image(root, held) as image:
+            yield (
+                [
+                    *(str(self._program), "run", "--rm", "--name", name, *words),
+                    *(*self._variant, *self._held(held), *image, *argv),
+                ],
+                [str(self._program), "rm", "--force", name],
+            )
+
+    @contextmanager
+    def _image(self, root: Path, held: Confinement) -> Iterator[list[str]]:
+        """The words that say what to run: the last of them ends the options."""
+        raise NotImplementedError
+
+    def _held(self, held: Confinement) -> list[str]:
+        words = ["--user", f"{held.uid}:{held.gid}", "--workdir", held.workdir]
+        words += ["--hostname", "staunch"] if not held.network else []
+        words += ["--network", "host" if held.network else "none"]
+        words += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
+        words += ["--read-only"] if held.read_only else []
+        words += ["--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777"]  # noqa: S108
+        words += ["--tmpfs", "/run:rw,nosuid,nodev,mode=755"]
+        for group in held.groups:
+            words += ["--group-add", str(group)]
+        if held.memory_bytes is not None:
+            size = str(held.memory_bytes)
+            if self._memory_groups:
+                words += ["--memory", size, "--memory-swap", size]
+            else:
+                words += ["--ulimit", f"data={size}:{size}"]
+        for key, value in held.env:
+            words += ["--env", f"{key}={value}"]
+        for bind in held.binds:
+            access = "ro" if bind.read_only else "rw"
+            words += ["--volume", f"{bind.source}:{bind.target}:{access}"]
+        return words
+
+    def _judged(self, done: Completed) -> Completed:
+        if done.returncode == _ENGINE_FAILED:
+            raise failed(self.name, done.stderr)
+        if done.returncode == _CANNOT_INVOKE and b"no such file" in done.stderr.lower():
+            return Completed(NO_COMMAND, done.stdout, done.stderr)
+        return done
+
+
+class Podman(_Engine):
+    """``ports.Sandbox`` by ``podman run --rootfs``."""
+
+    name = "podman"
+
+    @contextmanager
+    def _image(self, root: Path, held: Confinement) -> Iterator[list[str]]:
+        words = ["--http-proxy=false", "--read-only-tmpfs=false"]
+        for name in host_binds() if held.network else ():
+            words += ["--volume", f"{name}:{name}:ro"]
+        words += [] if held.network else ["--no-hosts"]
+        yield [*words, "--rootfs", str(root)]
+
+
+class Docker(_Engine):
+    """``ports.Sandbox`` by ``docker run``.
+
+    docker has no ``--rootfs``, and copying gigabytes into it is slow: it gets an image of the top
+    folders alone, empty, and the real ones are mounted upon them.
+    """
+
+    name = "docker"
+
+    @contextmanager
+    def _image(self, root: Path, held: Confinement) -> Iterator[list[str]]:
+        top = sorted(os.listdir(root))  # noqa: PTH208  # names, not paths
+        line = ["tar", "--create", "--no-recursion", "--numeric-owner", "--directory", str(root)]
+        skeleton = self._runner.run([*line, "--", *(f"./{name}" for name in top)])
+        tag = f"staunch-{os.getpid()}-{secrets.token_hex(4)}:latest"
+        made = self._runner.run([str(self._program), "import", "-", tag], stdin=skeleton.stdout)
+        if skeleton.returncode or made.returncode:
+            raise failed(self.name, skeleton.stderr + made.stderr)
+        words = ["--pull=never", "--entrypoint="]
+        access = "ro" if held.read_only else "rw"
+        for name in top:
+            if name not in MOUNT_POINTS and stat.S_ISDIR((root / name).lstat().st_mode):
+                words += ["--volume", f"{root / name}:/{name}:{access}"]
+        try:
+            yield [*words, tag]
+        finally:
+            quietly(self._runner, [str(self._program), "rmi", "--force", tag])
+
+
+def engine_variants(runner: ProcessRunner, program: Path, kind: type[_Engine]) -> Iterator[_Engine]:
+    """Ways to use an engine, the plainest first.
+
+    Its default runtime may refuse this machine's control groups, its default ``ulimit``s may lie
+    above our own, and an ordinary user may have no control group to limit memory with.
+    """
+    runtimes: list[tuple[str, ...]] = [()]
+    if kind is Podman:
+        runtimes += [("--runtime", name) for name in ("crun", "runc") if runner.which(name)]
+    for memory_groups in (True, False):
+        for limits in dict.fromkeys(((), ulimits())):
+            for runtime in runtimes:
+                yield kind(runner, program, (*runtime, *limits), memory_groups=memory_groups)
