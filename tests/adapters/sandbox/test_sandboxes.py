@@ -91,11 +91,11 @@ def test_no_capabilities_and_no_way_to_gain_some(sandbox: Sandbox, root: Path) -
 def test_root_is_read_only_but_tmp_and_shm_are_not(sandbox: Sandbox, root: Path) -> None:
     script = (
         "for d in / /bin /etc /tmp /dev/shm; do (echo x > $d/written) 2>/dev/null && echo $d; done;"
-        "stat -c %a /tmp /dev/shm; ls -d /run /proc/self"
+        "stat -c %a /tmp /dev/shm; ls -d /proc/self /run"
     )
     held = replace(HELD, uid=0, gid=0)
     assert _sh(sandbox, root, script, held).stdout.split() == [
-        *(b"/tmp", b"/dev/shm", b"1777", b"1777", b"/run", b"/proc/self")
+        *(b"/tmp", b"/dev/shm", b"1777", b"1777", b"/proc/self", b"/run")
     ]
     as_user = _sh(sandbox, root, script).stdout.split()[:2]
     assert as_user == [b"/tmp", b"/dev/shm"]
@@ -103,15 +103,15 @@ def test_root_is_read_only_but_tmp_and_shm_are_not(sandbox: Sandbox, root: Path)
     assert not (root / "tmp/written").exists()
 
 
-def test_writable_root(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_writable_root(sandbox: Sandbox) -> None:
     with tempfile.TemporaryDirectory() as above:
         Path(above).chmod(0o711)
         own = busybox_root(Path(above) / "root")
-        own.chmod(0o777)
+        (own / "etc").chmod(0o777)
         held = replace(HELD, read_only=False)
-        assert _sh(sandbox, own, "echo x > /written && cat /written", held).stdout == b"x\n"
-        assert (own / "written").read_bytes() == b"x\n"
-        (own / "written").unlink()
+        assert _sh(sandbox, own, "echo x > /etc/written && cat /etc/written", held).stdout == b"x\n"
+        assert (own / "etc/written").read_bytes() == b"x\n"
+        (own / "etc/written").unlink()
 
 
 def test_network_is_absent_and_loopback_works(sandbox: Sandbox, root: Path) -> None:

@@ -30,10 +30,17 @@ _PER_PROCESS = "{} cannot limit memory here: the limit holds for each process al
 
 
 def ulimits() -> tuple[str, ...]:
-    """Our own hard limits, for engines whose defaults lie above what we may set."""
+    """Limits within our own hard ones, for engines whose defaults lie above what we may set.
+
+    Not the hard ones themselves: an engine's helpers may have lowered theirs on the way.
+    """
     words: list[str] = []
-    for name, which in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+    for name, which, most in (
+        ("nofile", resource.RLIMIT_NOFILE, 16384),
+        ("nproc", resource.RLIMIT_NPROC, 16384),
+    ):
         if (limit := hard_limit(which)) is not None:
+            limit = min(limit, most)
             words += ["--ulimit", f"{name}={limit}:{limit}"]
     return tuple(words)
 
@@ -42,6 +49,7 @@ class _Engine:
     """What both have in common. ``variant`` are further words for ``run``."""
 
     name = ""
+    files: tuple[str, ...] = ()  # that it mounts upon, whatever is asked for
 
     def __init__(
         self,
@@ -101,7 +109,7 @@ class _Engine:
         self, root: Path, argv: Sequence[str], held: Confinement, words: list[str]
     ) -> Iterator[tuple[list[str], list[str]]]:
         """The command lines that run and that remove the container."""
-        make_mount_points(root, held)
+        make_mount_points(root, held, files=self.files)
         name = f"staunch-{os.getpid()}-{secrets.token_hex(4)}"
         with self._image(root, held) as image:
             yield (
@@ -155,7 +163,8 @@ class Podman(_Engine):
 
     @contextmanager
     def _image(self, root: Path, held: Confinement) -> Iterator[list[str]]:
-        words = ["--http-proxy=false", "--read-only-tmpfs=false"]
+        # without a stop timeout of 0, removing a container that ignores SIGTERM takes ten seconds
+        words = ["--http-proxy=false", "--read-only-tmpfs=false", "--stop-timeout", "0"]
         for name in host_binds() if held.network else ():
             words += ["--volume", f"{name}:{name}:ro"]
         words += [] if held.network else ["--no-hosts"]
@@ -170,6 +179,7 @@ class Docker(_Engine):
     """
 
     name = "docker"
+    files = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 
     @contextmanager
     def _image(self, root: Path, held: Confinement) -> Iterator[list[str]]:
@@ -182,8 +192,9 @@ class Docker(_Engine):
             raise failed(self.name, skeleton.stderr + made.stderr)
         words = ["--pull=never", "--entrypoint="]
         access = "ro" if held.read_only else "rw"
+        taken = {*MOUNT_POINTS, *(bind.target.strip("/") for bind in held.binds)}
         for name in top:
-            if name not in MOUNT_POINTS and stat.S_ISDIR((root / name).lstat().st_mode):
+            if name not in taken and stat.S_ISDIR((root / name).lstat().st_mode):
                 words += ["--volume", f"{root / name}:/{name}:{access}"]
         try:
             yield [*words, tag]

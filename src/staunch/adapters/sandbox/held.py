@@ -65,8 +65,8 @@ def failed(tool: str, stderr: bytes) -> UndecidedError:
     )
 
 
-def make_mount_points(root: Path, held: Confinement) -> None:
-    """Make what is mounted upon, and the working directory, where the image lacks it.
+def make_mount_points(root: Path, held: Confinement, *, files: Sequence[str] = ()) -> None:
+    """Make what is mounted upon (``files`` too), and the working directory, where it is missing.
 
     Raises:
         SpecError: a link of the image stands there.
@@ -74,6 +74,8 @@ def make_mount_points(root: Path, held: Confinement) -> None:
     with Rooted(root) as rooted, host_errors("prepare the sandbox"):
         for name in MOUNT_POINTS:
             _folder(rooted, parts_of(name))
+        # older runc gives a tmpfs the mode of what it is mounted upon
+        os.fchmod(rooted.folder(("tmp",)), 0o1777)
         if not _below_mount(held.workdir):
             _folder(rooted, parts_of(held.workdir), links=True)
         for bind in held.binds:
@@ -84,9 +86,8 @@ def make_mount_points(root: Path, held: Confinement) -> None:
                 _folder(rooted, parts)
             else:
                 _file(rooted, parts)
-        if held.network:
-            for name in HOST_FILES:
-                _file(rooted, parts_of(name))
+        for name in (*files, *(HOST_FILES if held.network else ())):
+            _file(rooted, parts_of(name))
 
 
 def _below_mount(path: str) -> bool:
