@@ -1,0 +1,609 @@
+"""Layers: segments joined, cut by rate of change (DESIGN.md §6).
+
+A layer is the directories it needs, its segments' frames as they lie in the store, and an end mark.
+Assembling it is reading, hashing and writing; a layer whose segment keys and directories are known
+is not even read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from staunch.assemble.segment import (
+    Block,
+    SegmentPlan,
+    SegmentRecord,
+    Workers,
+    blocks,
+    facts,
+    find_segment,
+    plan_segment,
+    write_segment,
+)
+from staunch.errors import HostError, SpecError
+from staunch.formats import chunked, tarheader
+from staunch.formats.encoder import Encoder
+from staunch.model import limits
+from staunch.model.digest import Digest
+from staunch.model.entry import Entry, Kind, Member
+from staunch.model.image import Assembled, Descriptor, Layer
+from staunch.model.part import Part, PartKind
+from staunch.ports import Blob, PartReader, Pending, Progress, Store
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = [
+    "GIANT_BYTES",
+    "LayerPlan",
+    "WrittenLayers",
+    "plan_layers",
+    "write_layer",
+    "write_layers",
+]
+
+GIANT_BYTES = 64 * limits.MIB  # a wheel of this unpacked size gets a layer of its own
+_FORMAT = b"staunch layer 1\n"
+_RECORD = "layer"
+_GROUP_BYTES = limits.BLOCK  # unpacked bytes inflated by one piece of work
+_IN_FLIGHT_BYTES = 32 * limits.MIB
+_INTERPRETER = re.compile(r"python3(\.\d+)?|python3-defaults")
+_SOURCE = re.compile(rb"^Source:[ \t]*([^\s(]+)", re.MULTILINE)
+_PYC = "pyc:"
+
+T = TypeVar("T")
+ReaderOf = Callable[[str], PartReader]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """One layer: its directories (sorted), then its segments, in order.
+
+    ``key`` is 64 hex digits over encoder id, directory headers and segment keys.
+    """
+
+    name: str
+    encoder_id: str
+    key: str
+    directories: tuple[Entry, ...]
+    segments: tuple[SegmentPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLayers:
+    """Finished layers in order; how many segments could be used as they were, and could not."""
+
+    layers: tuple[Layer, ...]
+    hits: int
+    misses: int
+
+
+# -- the cut
+
+
+def plan_layers(assembled: Assembled, encoder: Encoder) -> tuple[LayerPlan, ...]:
+    """Cut a finished tree: what changes seldom first, each rate of change by itself.
+
+    ``foundation``, ``interpreter``, ``wheel-<name>`` for each giant wheel, ``wheels``, ``system``
+    (what Staunch made), ``app``; empty ones are left out. Byte code lies with its part.
+
+    Raises:
+        SpecError: a directory is missing, or a part cannot be laid out (``plan_segment``).
+    """
+    parts = {part.id: part for part in assembled.parts}
+    layer_of = _Cut(parts, assembled.entries).layer
+    directories = {each.path: each for each in assembled.entries if each.kind is Kind.DIR}
+    owned: dict[str, dict[str, list[Entry]]] = {}
+    filled: set[str] = set()
+    for entry in assembled.entries:
+        if entry.path:
+            filled.update(_ancestors(entry.path))
+        if entry.kind is not Kind.DIR:
+            owned.setdefault(layer_of(entry.owner), {}).setdefault(entry.owner, []).append(entry)
+    needed = {name: _needed(owners) for name, owners in owned.items()}
+    for path, entry in directories.items():
+        if path and path not in filled:
+            needed.setdefault(layer_of(entry.owner), set()).update((path, *_ancestors(path)))
+    plans = []
+    for name in sorted(needed, key=_rank):
+        owners = owned.get(name, {})
+        segments = tuple(
+            plan_segment(owner, _archive_order(owners[owner], parts.get(owner)), encoder)
+            for owner in sorted(owners, key=_beside)
+        )
+        below = tuple(_directory(path, directories) for path in sorted(needed[name]))
+        plans.append(_plan(name, encoder, below, segments))
+    return tuple(plans)
+
+
+def _plan(
+    name: str, encoder: Encoder, below: tuple[Entry, ...], segments: tuple[SegmentPlan, ...]
+) -> LayerPlan:
+    state = hashlib.sha256(_FORMAT + encoder.id.encode() + b"\n")
+    for entry in below:
+        state.update(tarheader.header(entry))
+    state.update(b"segments\n")
+    for segment in segments:
+        state.update(bytes.fromhex(segment.key))
+    return LayerPlan(name, encoder.id, state.hexdigest(), below, segments)
+
+
+class _Cut:
+    """Which layer a part goes to."""
+
+    def __init__(self, parts: dict[str, Part], entries: Iterable[Entry]) -> None:
+        self._parts = parts
+        self._sizes: dict[str, int] = {}
+        for entry in entries:
+            if entry.kind is Kind.FILE:
+                self._sizes[entry.owner] = self._sizes.get(entry.owner, 0) + entry.size
+
+    def layer(self, owner: str) -> str:
+        base = owner.removeprefix(_PYC)
+        part = self._parts.get(base)
+        kind = part.kind.value if part is not None else base.partition(":")[0]
+        if kind == PartKind.WHEEL.value:
+            name = base.partition(":")[2]
+            return f"wheel-{name}" if self._sizes.get(base, 0) >= GIANT_BYTES else "wheels"
+        if kind == PartKind.DEB.value:
+            return "interpreter" if _is_interpreter(base, part) else "foundation"
+        return "app" if kind == PartKind.FILES.value else "system"
+
+
+def _is_interpreter(base: str, part: Part | None) -> bool:
+    """Whether a package was built from the interpreter's source."""
+    source = base.partition(":")[2].encode()
+    control = part.member("control") if part is not None else None
+    if control is not None and (found := _SOURCE.search(control)):
+        source = found[1]
+    return _INTERPRETER.fullmatch(source.decode("utf-8", "replace")) is not None
+
+
+def _rank(name: str) -> tuple[int, str]:
+    order = {"foundation": 0, "interpreter": 1, "wheels": 3, "system": 4, "app": 5}
+    return order.get(name, 2), name
+
+
+def _beside(owner: str) -> tuple[str, bool]:
+    """Sort key that puts byte code behind its part."""
+    return owner.removeprefix(_PYC), owner.startswith(_PYC)
+
+
+def _archive_order(entries: list[Entry], part: Part | None) -> list[Entry]:
+    """Entries with members of the part's archive in its order; unknown ones last, by path."""
+    known = {
+        each.body.name: number
+        for number, each in enumerate(part.entries if part is not None else ())
+        if isinstance(each.body, Member)
+    }
+
+    def position(entry: Entry) -> tuple[int, str]:
+        name = entry.body.name if isinstance(entry.body, Member) else ""
+        return known.get(name, len(known)), entry.path
+
+    return sorted(entries, key=position)
+
+
+def _needed(owners: dict[str, list[Entry]]) -> set[str]:
+    found: set[str] = set()
+    for entries in owners.values():
+        for entry in entries:
+            found.update(_ancestors(entry.path))
+    return found
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """Every folder above ``path``, nearest first; the root has no name and is left out."""
+    while (cut := path.rfind("/")) > 0:
+        path = path[:cut]
+        yield path
+
+
+def _directory(path: str, known: dict[str, Entry]) -> Entry:
+    found = known.get(path)
+    if found is None:
+        raise SpecError(
+            f"cannot lay out {path!r}",
+            why="files lie in it, and the tree has no such folder",
+            mend="report this with the spec at the project's issue tracker",
+        )
+    return found
+
+
+# -- writing
+
+
+def write_layer(
+    plan: LayerPlan,
+    reader_of: ReaderOf,
+    store: Store,
+    encoder: Encoder,
+    *,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> Layer:
+    """One layer alone; see ``write_layers``."""
+    (layer,) = write_layers(
+        (plan,), reader_of, store, encoder, threads=threads, progress=progress
+    ).layers
+    return layer
+
+
+def write_layers(
+    plans: Sequence[LayerPlan],
+    reader_of: ReaderOf,
+    store: Store,
+    encoder: Encoder,
+    *,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> WrittenLayers:
+    """Write what the store lacks of these layers and give them all.
+
+    Args:
+        plans: made for this encoder.
+        reader_of: gives the reader of a part's archive; called in worker threads, and only for
+            segments that must be written and hold members of an archive.
+        store: holds segments and layers.
+        encoder: of all layers.
+        threads: bounds work that runs at once; the bytes are the same for every number.
+        progress: is told of payload bytes, one piece of work per layer.
+
+    Afterwards ``segment.facts`` answers for every segment.
+
+    Raises:
+        UntrustedError: a payload is not what its package promised. Nothing of it stays.
+        HostError: disk full, no permission.
+    """
+    with _Run(reader_of, store, encoder, threads, progress) as run:
+        return run.all(plans)
+
+
+@dataclass(slots=True)
+class _Todo:
+    """A layer that has to be assembled; ``state`` is its diff_id so far."""
+
+    plan: LayerPlan
+    state: _Hash
+    tapped: bool = False  # the first segment is already in `state`
+    segments: dict[str, tuple[Blob, SegmentRecord]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A segment to write; ``todo`` is the layer whose stream begins with it, if any."""
+
+    plan: SegmentPlan
+    layer: str
+    todo: _Todo | None
+
+
+class _Run:
+    """One call of ``write_layers``."""
+
+    def __init__(
+        self,
+        reader_of: ReaderOf,
+        store: Store,
+        encoder: Encoder,
+        threads: int,
+        progress: Progress | None,
+    ) -> None:
+        self._reader_of, self._store, self._encoder = reader_of, store, encoder
+        self._progress = progress
+        self._workers = Workers(threads)
+        self._tasks = ThreadPoolExecutor(threads, "staunch-segment") if threads > 1 else None
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.stop()
+        if self._tasks is not None:
+            self._tasks.shutdown(cancel_futures=True)
+        self._workers.close()
+
+    def all(self, plans: Sequence[LayerPlan]) -> WrittenLayers:
+        """Look up, write missing segments (largest first), then assemble missing layers."""
+        known = self._map([partial(self._known, plan) for plan in plans])
+        todo = {
+            plan.key: _Todo(plan, _primed(plan))
+            for plan, layer in zip(plans, known, strict=True)
+            if layer is None
+        }
+        for each in todo.values():
+            self._start(each.plan)
+        missing = self._missing(plans, todo)
+        self._map([partial(self._segment, each) for each in missing])
+        made = self._map([partial(self._assemble, each) for each in todo.values()])
+        by_key = dict(zip(todo, made, strict=True))
+        layers = tuple(
+            by_key[plan.key] if layer is None else layer
+            for plan, layer in zip(plans, known, strict=True)
+        )
+        total = sum(len(plan.segments) for plan in plans)
+        return WrittenLayers(layers, total - len(missing), len(missing))
+
+    def _missing(self, plans: Sequence[LayerPlan], todo: dict[str, _Todo]) -> list[_Missing]:
+        """Segments to write, largest first; those at hand are noted with their layer."""
+        missing: dict[str, _Missing] = {}
+        for plan in plans:
+            each = todo.get(plan.key)
+            for number, segment in enumerate(plan.segments):
+                if segment.key in missing:
+                    continue
+                found = None
+                if facts(segment, self._store) is not None:
+                    if each is None:
+                        continue
+                    found = find_segment(segment, self._store)
+                if found is not None and each is not None:
+                    each.segments[segment.key] = found
+                else:
+                    missing[segment.key] = _Missing(
+                        segment, plan.name, each if number == 0 else None
+                    )
+        return sorted(missing.values(), key=lambda each: (-each.plan.raw_size, each.plan.key))
+
+    def _map(self, work: Sequence[Callable[[], T]]) -> list[T]:
+        """Run all, at most ``threads`` at once; the first failure ends the rest."""
+        if self._tasks is None:
+            return [each() for each in work]
+        futures = [self._tasks.submit(each) for each in work]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done() and not future.cancelled():
+                    future.result()
+            return [future.result() for future in futures]
+        except BaseException:
+            self._workers.stop()
+            for future in futures:
+                future.cancel()
+            raise
+
+    # -- pieces of work
+
+    def _known(self, plan: LayerPlan) -> Layer | None:
+        """The layer as it was made before, if its blob still stands."""
+        data = self._store.record(_RECORD, plan.key)
+        layer = None if data is None else _parse_layer(plan.name, data)
+        if layer is None:
+            return None
+        blob = self._store.blob(layer.descriptor.digest)
+        if blob is None or blob.size != layer.descriptor.size:
+            return None
+        return layer
+
+    def _segment(self, missing: _Missing) -> None:
+        """Write one segment; the first of a layer carries the layer's diff_id on."""
+        segment, todo = missing.plan, missing.todo
+        members = any(isinstance(each.body, Member) for each in segment.entries)
+        reader = self._reader_of(segment.owner) if members else None
+        state = todo.state.copy() if todo is not None else None
+        record = write_segment(
+            segment,
+            reader,
+            self._store,
+            self._encoder,
+            self._workers,
+            tap=state.update if state is not None else None,
+            advance=partial(self._advance, missing.layer),
+        )
+        if todo is not None and state is not None and record.in_order:
+            todo.state, todo.tapped = state, True
+
+    def _assemble(self, todo: _Todo) -> Layer:
+        """Join directories, segments and end mark; hash, write and remember the layer."""
+        plan = todo.plan
+        for segment in plan.segments:
+            if segment.key not in todo.segments:
+                todo.segments[segment.key] = self._written(segment)
+        with self._store.create() as pending:
+            join = _Join(todo, pending, self._encoder, self._workers)
+            raw_size = join.run()
+            annotations: tuple[tuple[str, str], ...] = ()
+            if self._encoder.name == "zstd":
+                end = chunked.trailer(join.rows, pending.size, self._encoder.compress)
+                pending.write(end.data)
+                annotations = end.annotations
+            size = pending.size
+        digest = self._store.digest_of(pending)
+        layer = Layer(
+            plan.name,
+            Descriptor(self._encoder.media_type, digest, size, annotations),
+            Digest(join.diff_id()),
+            raw_size,
+        )
+        self._store.put_record(_RECORD, plan.key, _dump_layer(layer))
+        if self._progress is not None:
+            self._progress.finish(f"layer:{plan.name}")
+        return layer
+
+    def _written(self, segment: SegmentPlan) -> tuple[Blob, SegmentRecord]:
+        found = find_segment(segment, self._store)
+        if found is None:
+            raise HostError(
+                f"the segment of {segment.owner} is gone from the store",
+                why="it was removed or damaged while the build ran",
+                mend="build again; if it persists, run `staunch store verify` and check the disk",
+            )
+        return found
+
+    # -- progress
+
+    def _start(self, plan: LayerPlan) -> None:
+        if self._progress is not None:
+            total = sum(each.size for segment in plan.segments for each in segment.entries)
+            self._progress.start(f"layer:{plan.name}", f"layer {plan.name}", total)
+
+    def _advance(self, layer: str, amount: int) -> None:
+        if self._progress is not None:
+            self._progress.advance(f"layer:{layer}", amount)
+
+
+def _primed(plan: LayerPlan) -> _Hash:
+    """The diff_id's state after the layer's directories."""
+    state = hashlib.sha256()
+    for entry in plan.directories:
+        state.update(tarheader.header(entry))
+    return state
+
+
+class _Join:
+    """Writes one layer's frames in order, inflating them for the diff_id where that is needed."""
+
+    def __init__(self, todo: _Todo, pending: Pending, encoder: Encoder, workers: Workers) -> None:
+        self._todo, self._pending = todo, pending
+        self._encoder, self._workers = encoder, workers
+        self._state = todo.state
+        self._queue: deque[tuple[int, Future[bytes]]] = deque()
+        self._in_flight = 0
+        self.rows: list[chunked.Row] = []
+
+    def diff_id(self) -> str:
+        return self._state.hexdigest()
+
+    def run(self) -> int:
+        """Write everything up to the end mark; gives the uncompressed size."""
+        plan = self._todo.plan
+        raw_size = self._directories(plan.directories)
+        for number, segment in enumerate(plan.segments):
+            blob, record = self._todo.segments[segment.key]
+            self._segment(segment, blob, record, hashed=number == 0 and self._todo.tapped)
+            raw_size += segment.raw_size
+        self._drain(-1)
+        self._pending.write(self._encoder.compress(tarheader.END))
+        self._state.update(tarheader.END)
+        return raw_size + len(tarheader.END)
+
+    def _directories(self, entries: Sequence[Entry]) -> int:
+        headers = [tarheader.header(entry) for entry in entries]
+        self.rows.extend(map(chunked.Row, entries, headers))
+        data = b"".join(headers)
+        for at in range(0, len(data), limits.BLOCK):
+            self._pending.write(self._encoder.compress(data[at : at + limits.BLOCK]))
+        return len(data)
+
+    def _segment(
+        self, plan: SegmentPlan, blob: Blob, record: SegmentRecord, *, hashed: bool
+    ) -> None:
+        cut = blocks(plan)
+        where = [0] * len(cut)
+        for group in _groups(cut, record):
+            start = record.frames[group[0]][0]
+            last = record.frames[group[-1]]
+            data = blob.pread(last[0] + last[1] - start, start)
+            for index in group:
+                where[index] = self._pending.size + record.frames[index][0] - start
+            self._pending.write(data)
+            if hashed:
+                continue
+            pieces = [
+                (record.frames[index][0] - start, record.frames[index][1], cut[index].raw_size)
+                for index in group
+            ]
+            size = sum(raw_size for _, _, raw_size in pieces)
+            self._queue.append(
+                (size, self._workers.submit(partial(_inflate, self._encoder, data, pieces)))
+            )
+            self._in_flight += size
+            self._drain(_IN_FLIGHT_BYTES)
+        self.rows.extend(_rows(plan, cut, record, where))
+
+    def _drain(self, limit: int) -> None:
+        while self._queue and (self._in_flight > limit or self._queue[0][1].done()):
+            size, future = self._queue.popleft()
+            self._in_flight -= size
+            self._state.update(future.result())
+
+
+def _inflate(encoder: Encoder, data: bytes, pieces: Sequence[tuple[int, int, int]]) -> bytes:
+    view = memoryview(data)
+    return b"".join(encoder.decompress(view[at : at + size], raw) for at, size, raw in pieces)
+
+
+def _groups(cut: Sequence[Block], record: SegmentRecord) -> Iterator[list[int]]:
+    """Runs of blocks whose frames lie one behind the other, some MiB at a time."""
+    group: list[int] = []
+    size = end = 0
+    for index, block in enumerate(cut):
+        offset, length = record.frames[index]
+        if group and (offset != end or size + block.raw_size > _GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(index)
+        size += block.raw_size
+        end = offset + length
+    if group:
+        yield group
+
+
+def _rows(
+    plan: SegmentPlan, cut: Sequence[Block], record: SegmentRecord, where: Sequence[int]
+) -> Iterator[chunked.Row]:
+    """The segment's entries with the places of their payloads in the layer."""
+    frames: dict[int, list[int]] = {}
+    for index, block in enumerate(cut):
+        if block.entry >= 0:
+            frames.setdefault(block.entry, []).append(index)
+    for number, (entry, header) in enumerate(zip(plan.entries, plan.headers, strict=True)):
+        indexes = frames.get(number)
+        if indexes is None:
+            yield chunked.Row(entry, header)
+            continue
+        last = indexes[-1]
+        chunks: tuple[chunked.Chunk, ...] = ()
+        if len(indexes) > 1:
+            chunks = tuple(
+                chunked.Chunk(where[index], cut[index].start, cut[index].size, digest)
+                for index, digest in zip(indexes, record.chunks[number], strict=True)
+            )
+        yield chunked.Row(
+            entry,
+            header,
+            chunked.Payload(
+                where[indexes[0]],
+                where[last] + record.frames[last][1],
+                record.crc64[number],
+                chunks,
+            ),
+        )
+
+
+def _dump_layer(layer: Layer) -> bytes:
+    document = {
+        "media_type": layer.descriptor.media_type,
+        "digest": layer.descriptor.digest.hex,
+        "size": layer.descriptor.size,
+        "annotations": layer.descriptor.annotations,
+        "diff_id": layer.diff_id.hex,
+        "raw_size": layer.raw_size,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _parse_layer(name: str, data: bytes) -> Layer | None:
+    try:
+        document = json.loads(data)
+        return Layer(
+            name,
+            Descriptor(
+                str(document["media_type"]),
+                Digest.from_hex(document["digest"]),
+                int(document["size"]),
+                tuple((str(key), str(value)) for key, value in document["annotations"]),
+            ),
+            Digest.from_hex(document["diff_id"]),
+            int(document["raw_size"]),
+        )
+    except (ValueError, KeyError, TypeError, SpecError, RecursionError):
+        return None
