@@ -32,7 +32,11 @@ def order(version: str) -> VersionKey:
     """
     text = version.strip(_BLANKS)
     match = _VERSION.fullmatch(text)
-    if match is None or (match["epoch"] is None and ":" in text):
+    if (
+        match is None
+        or (match["epoch"] is None and ":" in text)
+        or (match["revision"] is None and "-" in text)
+    ):
         raise invalid_version(version, "dpkg", _why(text))
     epoch = int(match["epoch"][-11:]) if match["epoch"] else 0
     if epoch > _MAX_EPOCH or (match["epoch"] and match["epoch"][:-11].strip("0")):
