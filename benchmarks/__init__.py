@@ -1,0 +1,1 @@
+"""Figures of docs/benchmarks.md: each a ratio against an alternative, measured in the same run."""
