@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from staunch.errors import UntrustedError
+from staunch.formats.deb822 import Stanza, parse_stanza
 from staunch.model.digest import Digest
 from staunch.model.lock import LockedRepository
 
@@ -58,22 +59,22 @@ def parse_release(text: bytes, *, what: str = "Release") -> Release:
     Raises:
         UntrustedError: a field that trust rests on is missing or malformed.
     """
-    fields = _fields(text, what)
-    architectures = tuple(fields.get("architectures", "").split())
+    fields = parse_stanza(text, what=what)
+    architectures = tuple(_text(fields, "architectures").split())
     return Release(
-        origin=fields.get("origin", ""),
-        label=fields.get("label", ""),
-        suite=fields.get("suite", ""),
-        codename=fields.get("codename", ""),
+        origin=_text(fields, "origin"),
+        label=_text(fields, "label"),
+        suite=_text(fields, "suite"),
+        codename=_text(fields, "codename"),
         date=_date(fields, "date", what),
         valid_until=_date(fields, "valid-until", what) if "valid-until" in fields else None,
         components=tuple(
-            each.removeprefix("updates/") for each in fields.get("components", "").split()
+            each.removeprefix("updates/") for each in _text(fields, "components").split()
         ),
         architectures=architectures,
-        acquire_by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
+        acquire_by_hash=_text(fields, "acquire-by-hash").lower() == "yes",
         all_apart="all" in architectures
-        and "Packages" not in fields.get("no-support-for-architecture-all", "").split(),
+        and "Packages" not in _text(fields, "no-support-for-architecture-all").split(),
         files=_files(fields, what),
     )
 
@@ -139,32 +140,13 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _fields(text: bytes, what: str) -> dict[str, str]:
-    try:
-        lines = text.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise _malformed(what, "it is not UTF-8") from error
-    fields: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in lines:
-        if not line.strip():
-            continue
-        if line[0] in " \t":
-            if current is None:
-                raise _malformed(what, f"it starts with a continued line {line[:60]!r}")
-            current.append(line)
-            continue
-        name, colon, value = line.partition(":")
-        key = name.strip().lower()
-        if not colon or not key or key in fields:
-            raise _malformed(what, f"unreadable or repeated field in line {line[:60]!r}")
-        current = fields[key] = [value.strip()]
-    return {key: "\n".join(each) for key, each in fields.items()}
+def _text(fields: Stanza, key: str) -> str:
+    return (fields.get(key) or "").strip()
 
 
-def _date(fields: dict[str, str], key: str, what: str) -> datetime:
-    text = fields.get(key, "")
-    match = _DATE.fullmatch(text.strip())
+def _date(fields: Stanza, key: str, what: str) -> datetime:
+    text = _text(fields, key)
+    match = _DATE.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         raise _malformed(what, f"field {key!r} is {text[:60]!r}, wanted a date in UTC")
     try:
@@ -175,15 +157,15 @@ def _date(fields: dict[str, str], key: str, what: str) -> datetime:
         raise _malformed(what, f"field {key!r} is {text[:60]!r}, no such date") from error
 
 
-def _files(fields: dict[str, str], what: str) -> Mapping[str, ReleaseFile]:
+def _files(fields: Stanza, what: str) -> Mapping[str, ReleaseFile]:
     if "sha256" not in fields:
         raise _malformed(what, "it lists no SHA256 hashes")
-    lines = fields["sha256"].splitlines()[1:]
+    lines = fields["sha256"].split("\n")[1:]
     if len(lines) > _MAX_FILES:
         raise _malformed(what, f"it lists {len(lines)} files, more than {_MAX_FILES}")
     files: dict[str, ReleaseFile] = {}
     for line in lines:
-        match = _FILE.fullmatch(line.strip())
+        match = _FILE.fullmatch(line.strip(" \t"))
         if match is None:
             raise _malformed(what, f"unreadable hash line {line[:80]!r}")
         path = match[3]
