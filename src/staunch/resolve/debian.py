@@ -97,7 +97,8 @@ def solve(
         recommends: whether recommendations are followed, where that is possible.
         prefer: name to version of an earlier lock: kept as long as they fit.
         upgrade: names that are not kept, and with them all of the same source package.
-        exclude: (package, dependency) to the reason why that dependency is not followed.
+        exclude: (package or ``*``, dependency) to the reason why that dependency is not followed;
+            an alternative counts for the whole group.
 
     Raises:
         SpecError: the requests cannot be met; says why in terms of their places.
@@ -242,7 +243,15 @@ def _solution(
             meets = meeting(group)
             for other in meets - {each}:
                 reasons[other].add(each.name)
-            why = next((why for it in group if (why := exclude.get((each.name, it.name)))), None)
+            why = next(
+                (
+                    why
+                    for it in group
+                    for package in (each.name, "*")
+                    if (why := exclude.get((package, it.name)))
+                ),
+                None,
+            )
             if not meets and why is not None:
                 omitted.add(Omission(each.name, group_text(group), why))
         if recommends:

@@ -85,7 +85,7 @@ class Search:
         index: all there is.
         prefer: name to version: tried before all else.
         recommends: whether recommendations are followed.
-        dropped: groups of a package that are not followed.
+        dropped: package (``*``: any) to the names whose groups are not followed.
     """
 
     index: PackageIndex
@@ -127,7 +127,8 @@ class Search:
 
     def wanted(self, package: Binary) -> list[tuple[Node, Group]]:
         """The groups to follow, in order, with the node that needs them."""
-        barred = self.dropped.get(package.name, frozenset())
+        everywhere: frozenset[str] = frozenset()
+        barred = self.dropped.get(package.name, everywhere) | self.dropped.get("*", everywhere)
         needed: list[tuple[Node, Group]] = [
             (package, group)
             for group in package.depends
