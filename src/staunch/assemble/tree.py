@@ -67,7 +67,7 @@ class Tree:
     )
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        """Start with ``entries``, added one by one."""
+        """Start with ``entries``; hard links are added after the files they name."""
         self._entries: dict[str, Entry] = {}
         self._kids: dict[str, set[str]] = {"": set()}  # directory -> names
         self._canonical: dict[str, str] = {"": ""}  # directory as written -> canonical, existing
@@ -75,7 +75,13 @@ class Tree:
         self._hard: dict[str, set[str]] = {}  # file -> hard links to it
         self._diversions: dict[str, Diversion] = {}
         self._conflicts: dict[str, Conflict] = {}
+        links = []
         for entry in entries:
+            if entry.kind is Kind.HARDLINK:
+                links.append(entry)
+            else:
+                self.add(entry)
+        for entry in links:
             self.add(entry)
 
     # looking up
