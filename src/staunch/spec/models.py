@@ -1,0 +1,475 @@
+"""The spec as users write it: pydantic models, used at this edge only.
+
+Scalars arrive as the text that was written (``spec.document``), so numbers are parsed here and
+``3.10`` stays ``3.10``. What a value must look like is checked by the validators below; what
+needs files or several keys at once is checked in ``spec.convert``.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from staunch.errors import SpecError
+from staunch.model.platform import Platform
+
+__all__ = ["File", "Python", "Repository", "Spec", "Test", "is_requirements_file", "seconds"]
+
+_NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[A-Za-z0-9.+~-]+)?")
+_SLICE = re.compile(r"[a-z0-9][a-z0-9+.-]+_[a-z0-9-]+")
+_USER = re.compile(r"([0-9]{1,9}|[a-z_][a-z0-9_-]{0,31})(:([0-9]{1,9}|[a-z_][a-z0-9_-]{0,31}))?")
+_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PYTHON = re.compile(r"[0-9]+\.[0-9]+")
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)?")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+def fault(what: str, *, why: str, mend: str) -> PydanticCustomError:
+    """An error in three parts, as ``spec.load`` reads it back."""
+    return PydanticCustomError("staunch", "{what}", {"what": what, "why": why, "mend": mend})
+
+
+def is_requirements_file(text: str) -> bool:
+    """Whether an item of ``requirements:`` names a file instead of a distribution."""
+    return text.endswith((".txt", ".toml")) or "/" in text.partition("@")[0]
+
+
+def seconds(text: str) -> int:
+    """The length of ``90``, ``90s``, ``2m``, ``12h``, ``7d`` or ``2w``; the text is valid."""
+    amount, _, unit = re.sub(r"([a-z])$", r" \1", text).partition(" ")
+    return int(amount) * _UNITS[unit or "s"]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "…")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text) or len(text) > 128:
+        raise fault(
+            f"{_shown(text)} is no image name",
+            why="a name is lower-case letters and digits, parted by single `.`, `_` or `-`",
+            mend=f"write `name: {re.sub('[^a-z0-9]+', '-', text.lower()).strip('-')[:128] or 'image'}`",
+        )
+    return text
+
+
+def _foundation(text: str) -> str:
+    if not re.fullmatch(r"[a-z]+(:[A-Za-z0-9._-]+)?", text):
+        raise fault(
+            f"{_shown(text)} is no foundation",
+            why="a foundation is a distribution and its release",
+            mend="write `foundation: debian:13`",
+        )
+    return text
+
+
+def _platform(text: str) -> str:
+    try:
+        Platform.parse(text)
+    except SpecError as e:
+        raise fault(e.what, why=e.why, mend=e.mend) from e
+    return text
+
+
+def _package(text: str) -> str:
+    if _PACKAGE.fullmatch(text):
+        return text
+    if _SLICE.fullmatch(text):
+        raise fault(
+            f"the slice {_shown(text)} cannot be used yet",
+            why="slices of packages are not part of this version of Staunch",
+            mend=f"ask for the whole package: {text.partition('_')[0]}",
+        )
+    raise fault(
+        f"{_shown(text)} is no package request",
+        why="a request is a package name, or `name=version` for one exact version",
+        mend="use lower-case letters, digits, `+`, `-` and `.`; names are those of `apt-cache search`",
+    )
+
+
+def _requirement(text: str) -> str:
+    if is_requirements_file(text):
+        return text
+    try:
+        parsed = Requirement(text)
+    except InvalidRequirement as e:
+        raise fault(
+            f"{_shown(text)} is no requirement",
+            why=str(e).splitlines()[0],
+            mend="write a name and a version as pip does (`torch==2.13.0`), or a requirements file",
+        ) from e
+    if parsed.url is not None:
+        raise fault(
+            f"the requirement {_shown(parsed.name)} names a URL",
+            why="wheels are locked by file name and hash and come from an index or `find-links`",
+            mend="put the wheel into a folder, name it under `find-links:`, and ask for the name",
+        )
+    return text
+
+
+def _version(text: str) -> str:
+    if not _PYTHON.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no Python version",
+            why="a foundation offers one release series, and its patches with it",
+            mend='write major and minor, as in `version: "3.13"`',
+        )
+    return text
+
+
+def _index(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme == "file" or (parts.scheme == "https" and host):
+        return text
+    if parts.scheme == "http" and host:
+        if host in _LOOPBACK:
+            return text
+        raise fault(
+            f"an index over plain http ({host})",
+            why="whoever sits on the way could choose the wheels that get locked",
+            mend="use https",
+        )
+    raise fault(
+        f"{_shown(text.rpartition('@')[2])} is no index",
+        why="an index is the https URL of a simple repository",
+        mend="write it whole, as in `https://wheels.example.org/simple`",
+    )
+
+
+def _archive_uri(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme == "file" or (
+            parts.scheme in ("http", "https") and bool(parts.hostname)
+        )
+    except ValueError:
+        fine = False
+    if not fine:
+        raise fault(
+            f"{_shown(text.rpartition('@')[2])} is no archive",
+            why="an archive is an http, https or file URL",
+            mend="write it as in `https://apt.example.org/debian`",
+        )
+    return text
+
+
+def _suite(text: str) -> str:
+    parts = text.rstrip("/").split("/")
+    if not re.fullmatch(r"[A-Za-z0-9._/+~-]+", text) or ".." in parts or "" in parts:
+        raise fault(
+            f"{_shown(text)} is no suite",
+            why="a suite is a folder below `dists/` of the archive",
+            mend="write its code name, as in `suites: [trixie]`",
+        )
+    if text.endswith("/"):
+        raise fault(
+            f"{_shown(text)} is a flat repository",
+            why="only archives with `dists/` and `pool/` can be locked by suite",
+            mend="name a suite; `reprepro` and `aptly` make such archives",
+        )
+    return text
+
+
+def _component(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+~-]*", text) or ".." in text:
+        raise fault(
+            f"{_shown(text)} is no component",
+            why="a component is a word such as `main`",
+            mend="write `components: [main]`",
+        )
+    return text
+
+
+def _duration(text: str) -> str:
+    if not _DURATION.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no length of time",
+            why="it is a number with one unit: s, m, h, d or w",
+            mend="write it as in `7d` or `90s`",
+        )
+    return text
+
+
+def _moment(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text if isinstance(text, str) else "")
+    except ValueError:
+        raise fault(
+            f"{_shown(str(text))} is no moment",
+            why="a snapshot is a date, or a date and a time of day in UTC",
+            mend="write it as in `2026-11-01` or `2026-11-01T12:00:00Z`",
+        ) from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _user(text: str) -> str:
+    if not _USER.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no user",
+            why="a user is a number or a name, with `:` and a group after it if need be",
+            mend="write `user: 65532`",
+        )
+    return text
+
+
+def _target(text: str) -> str:
+    parts = text.split("/")
+    if not text.startswith("/") or ".." in parts or "." in parts or "\0" in text:
+        raise fault(
+            f"{_shown(text)} is no place in an image",
+            why="it must be absolute and hold no `.` or `..`",
+            mend="write it from the root, as in `/app`",
+        )
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _ENV.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no name of a variable",
+            why="letters, digits and `_`, no digit first",
+            mend="rename it",
+        )
+    return text
+
+
+def _no_accelerator(value: object) -> object:
+    if value in (None, "none"):
+        return value
+    raise fault(
+        "accelerators are not available yet",
+        why="this version of Staunch builds images for the CPU",
+        mend="remove `accelerator:`, or write `accelerator: none`",
+    )
+
+
+def _duration_value(text: str) -> timedelta:
+    return timedelta(seconds=seconds(_duration(text)))
+
+
+_TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "number"]})
+_LIST_OF_TEXT = {"type": "array", "items": {"type": "string"}}
+
+
+def _one_or_many(description: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [_LIST_OF_TEXT, {"type": "string"}], "title": description})
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: _duration_value(value) if isinstance(value, str) else value),
+    WithJsonSchema({"type": ["string", "number"], "pattern": "^[0-9]{1,6}[smhdw]?$"}),
+]
+_ONE_OR_MANY = BeforeValidator(_listed)
+
+
+class _Model(BaseModel):
+    """Unknown keys are refused; keys are written with hyphens."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.rstrip("_").replace("_", "-"),
+    )
+
+
+class Repository(_Model):
+    """A further Debian archive, in deb822's words. Its own key is the only one that counts."""
+
+    uris: Annotated[
+        list[Annotated[str, AfterValidator(_archive_uri)]], _ONE_OR_MANY, _one_or_many("URLs")
+    ] = Field(min_length=1, description="Base URLs of the archive and its mirrors, tried in order.")
+    suites: Annotated[
+        list[Annotated[str, AfterValidator(_suite)]], _ONE_OR_MANY, _one_or_many("suites")
+    ] = Field(min_length=1, description="Folders below `dists/`.")
+    components: Annotated[
+        list[Annotated[str, AfterValidator(_component)]], _ONE_OR_MANY, _one_or_many("components")
+    ] = Field(default=["main"], min_length=1, description="Components of each suite.")
+    signed_by: str = Field(
+        description="File with the OpenPGP certificate that signs it, armoured or binary."
+    )
+
+
+class Python(_Model):
+    """The Python side: the foundation's interpreter, and wheels."""
+
+    version: Annotated[str, AfterValidator(_version)] | None = Field(
+        default=None,
+        description="Release series; must be the foundation's own. Default: just that.",
+        examples=["3.13"],
+    )
+    requirements: Annotated[
+        list[Annotated[str, AfterValidator(_requirement)]],
+        _ONE_OR_MANY,
+        _one_or_many("requirements"),
+    ] = Field(
+        default=[],
+        description="Requirements as pip writes them; an item that ends in `.txt` or `.toml` is a "
+        "requirements.txt, pyproject.toml or pylock.toml beside the spec.",
+        examples=[["torch==2.13.0", "safetensors"], "requirements.txt"],
+    )
+    constraints: Annotated[
+        list[Annotated[str, AfterValidator(_requirement)]],
+        _ONE_OR_MANY,
+        _one_or_many("constraints"),
+    ] = Field(
+        default=[],
+        description="Versions to keep to without asking for the distribution; lines or `.txt` files.",
+    )
+    indexes: Annotated[
+        list[Annotated[str, AfterValidator(_index)]], _ONE_OR_MANY, _one_or_many("indexes")
+    ] = Field(
+        default=[],
+        description="Simple repositories, the first one first: a distribution is taken from the "
+        "first index that has it, never mixed. Default: what pip and uv are configured with.",
+    )
+    find_links: Annotated[list[str], _ONE_OR_MANY, _one_or_many("folders or URLs")] = Field(
+        default=[], description="Folders (or pages) with wheels built elsewhere."
+    )
+    cooldown: Duration | None = Field(
+        default=None,
+        description="Releases younger than this are not chosen.",
+        examples=["7d"],
+    )
+    bytecode: Literal["full", "none", "traced"] = Field(
+        default="full", description="Which modules are compiled ahead."
+    )
+    allow_held_back: Annotated[list[str], _ONE_OR_MANY, _one_or_many("names")] = Field(
+        default=[],
+        description="Distributions that may stay behind their newest release because that one has "
+        "no wheel or is too young.",
+    )
+
+
+class File(_Model):
+    """A file or folder of yours, copied as it is."""
+
+    from_: str = Field(description="File or folder beside the spec (or in `--context`).")
+    to: Annotated[str, AfterValidator(_target)] = Field(
+        description="Absolute path in the image.", examples=["/app"]
+    )
+    exclude: Annotated[list[str], _ONE_OR_MANY, _one_or_many("globs")] = Field(
+        default=[],
+        description="Globs left out, relative to `from`.",
+        examples=[["tests", "*.ipynb"]],
+    )
+
+
+class Test(_Model):
+    """A command run in a sandbox without network before the image counts as good."""
+
+    __test__ = False  # not a pytest class
+
+    run: list[str] = Field(min_length=1, description="Program and arguments; no shell.")
+    expect: str | None = Field(
+        default=None, description="Text that the output must hold; exit code 0 is always wanted."
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=120), description="Longest time it may take.", examples=["2m"]
+    )
+
+
+class Spec(_Model):
+    """A whole spec."""
+
+    name: Annotated[str, AfterValidator(_name)] | None = Field(
+        default=None, description="Name of the image. Default: the file's name without its ending."
+    )
+    summary: str = Field(default="", description="One line that says what the image is for.")
+    extend: str | None = Field(
+        default=None,
+        description="A catalogue entry, or another spec (`./base.yaml`), that this one adds to: "
+        "mappings merge, lists append, single values replace; `entrypoint`, `cmd` and `platforms` "
+        "replace, too. `name` and `summary` are not taken over.",
+    )
+    foundation: Annotated[str, AfterValidator(_foundation)] = Field(
+        description="Distribution and release that the image stands on.", examples=["debian:13"]
+    )
+    profile: Literal["inference", "training"] = Field(
+        default="inference",
+        description="`inference`: no shell, no package manager, works with a read-only root. "
+        "`training`: shell, package manager and compilers on request.",
+    )
+    platforms: Annotated[
+        list[Annotated[str, AfterValidator(_platform)]], _ONE_OR_MANY, _one_or_many("platforms")
+    ] = Field(
+        default=["linux/amd64"],
+        min_length=1,
+        description="What to build for; all are assembled on any machine.",
+    )
+    packages: Annotated[
+        list[Annotated[str, AfterValidator(_package)]], _ONE_OR_MANY, _one_or_many("packages")
+    ] = Field(
+        default=[],
+        description="Distribution packages, `name` or `name=version`.",
+        examples=[["libgomp1"]],
+    )
+    recommends: StrictBool = Field(
+        default=False, description="Whether packages bring what they recommend."
+    )
+    repositories: list[Repository] = Field(default=[], description="Further Debian archives.")
+    snapshot: Annotated[datetime, BeforeValidator(_moment)] | None = Field(
+        default=None,
+        description="Moment (UTC) at which the archives are read, from their snapshots.",
+        json_schema_extra={"type": "string"},
+        examples=["2026-11-01T00:00:00Z"],
+    )
+    certificates: Annotated[list[str], _ONE_OR_MANY, _one_or_many("PEM files")] = Field(
+        default=[], description="PEM files with certificate authorities that the image is to trust."
+    )
+    python: Python | None = Field(default=None, description="The Python side; `{}` for it alone.")
+    accelerator: Annotated[
+        Any, BeforeValidator(_no_accelerator), WithJsonSchema({"enum": ["none"]})
+    ] = Field(default=None, description="`none`; accelerators are not available yet.")
+    files: list[File] = Field(default=[], description="Files and folders of yours.")
+    env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, _TEXT_OR_NUMBER]] = Field(
+        default={}, description="Environment of the image's processes."
+    )
+    user: Annotated[str, AfterValidator(_user), _TEXT_OR_NUMBER] = Field(
+        default="65532", description="User (and group) that processes run as."
+    )
+    workdir: Annotated[str, AfterValidator(_target)] = Field(
+        default="/", description="Folder that processes start in."
+    )
+    entrypoint: list[str] = Field(default=[], description="Program that the image starts.")
+    cmd: list[str] = Field(
+        default=[], description="Arguments of the entrypoint that a user may replace."
+    )
+    labels: dict[str, Annotated[str, _TEXT_OR_NUMBER]] = Field(
+        default={}, description="Labels of the image's configuration."
+    )
+    rules: dict[str, StrictBool] = Field(
+        default={},
+        description="Rules to switch on or off by name; the rules' reference lists them.",
+    )
+    keep: Annotated[list[str], _ONE_OR_MANY, _one_or_many("globs")] = Field(
+        default=[],
+        description="Globs of paths that no rule removes.",
+        examples=[["usr/share/man/**"]],
+    )
+    tests: list[Test] = Field(default=[], description="Commands that prove the image works.")
