@@ -329,12 +329,25 @@ class Sandbox(Protocol):
         ...
 
 
+class Unpacked(Protocol):
+    """An image as a real folder."""
+
+    @property
+    def path(self) -> Path:
+        """Its root; links in it are the image's own, so nothing may follow them from outside."""
+        ...
+
+    def read(self, path: str, *, max_bytes: int = limits.METADATA_BYTES) -> bytes | None:
+        """A regular file, cut at ``max_bytes``; None where there is none, or a link on the way."""
+        ...
+
+
 class Unpacker(Protocol):
     """Lays out an image's layers as a real folder."""
 
     def unpack(
         self, layers: Iterable[tuple[Digest, Iterable[bytes]]]
-    ) -> AbstractContextManager[Path]:
+    ) -> AbstractContextManager[Unpacked]:
         """A throw-away root; removed on leaving.
 
         Args:

@@ -8,11 +8,13 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from staunch.adapters.rooted import Rooted, host_errors, parts_of, remove_tree
 from staunch.errors import UntrustedError
 from staunch.formats.tar import TarMember, read_tar
+from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.model.entry import Kind
 
@@ -20,6 +22,18 @@ _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MEND = "build or fetch the image again; if it persists, report it to whoever made it"
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedFolder:
+    """``ports.Unpacked``."""
+
+    path: Path
+
+    def read(self, path: str, *, max_bytes: int = limits.METADATA_BYTES) -> bytes | None:
+        """A regular file, cut at ``max_bytes``; None where there is none, or a link on the way."""
+        with Rooted(self.path) as rooted:
+            return rooted.read(path, max_bytes=max_bytes)
 
 
 class LayerUnpacker:
@@ -30,7 +44,7 @@ class LayerUnpacker:
         self._base = base
 
     @contextmanager
-    def unpack(self, layers: Iterable[tuple[Digest, Iterable[bytes]]]) -> Iterator[Path]:
+    def unpack(self, layers: Iterable[tuple[Digest, Iterable[bytes]]]) -> Iterator[UnpackedFolder]:
         """A throw-away root; removed on leaving.
 
         Raises:
@@ -51,7 +65,7 @@ class LayerUnpacker:
                         _layer(rooted, diff_id, chunks, modes)
                     for parts in sorted(modes, reverse=True):
                         os.fchmod(rooted.folder(parts), modes[parts])
-            yield root
+            yield UnpackedFolder(root)
         finally:
             remove_tree(above)
 

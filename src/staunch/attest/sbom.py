@@ -62,8 +62,8 @@ def sbom(
     *,
     name: str,
     created: datetime,
-    manifest: Digest,
-    tool: str,
+    seed: Digest,
+    staunch_version: str,
     file_names: Mapping[str, str] | None = None,
 ) -> bytes:
     """The SPDX 2.3 document, as JSON, of one platform's image. A function of its arguments alone.
@@ -72,15 +72,15 @@ def sbom(
         assembled: the tree that the layers were made from.
         name: the image's name.
         created: the lock's ``created``.
-        manifest: digest of the image's manifest; makes the namespace unique.
-        tool: name and version of what made it (``staunch-0.1.0``).
+        seed: digest of the image's manifest; makes the namespace unique.
+        staunch_version: of what made it.
         file_names: of parts as downloaded, by ``Part.id``, where known.
 
     Raises:
         UntrustedError: a package's own metadata cannot be read.
     """
     files = Digest.of(file_list(assembled))
-    root = _root(assembled.platform, name, manifest, files)
+    root = _root(assembled.platform, name, seed, files)
     described = [part for part in assembled.parts if part.kind is not PartKind.PACK]
     dependencies = _Dependencies(assembled)
     packages = [root]
@@ -101,9 +101,9 @@ def sbom(
     return write_spdx(
         SpdxDocument(
             name=name,
-            namespace=f"https://staunch.dev/spdx/{element_id(name)[8:]}/{manifest.hex}",
+            namespace=f"https://staunch.dev/spdx/{element_id(name)[8:]}/{seed.hex}",
             created=created,
-            creators=(f"Tool: {tool}",),
+            creators=(f"Tool: staunch-{staunch_version}",),
             packages=tuple(packages),
             relationships=tuple(relationships),
             licences=tuple(licences),
