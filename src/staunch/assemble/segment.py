@@ -42,6 +42,7 @@ __all__ = [
     "Workers",
     "blocks",
     "facts",
+    "find_facts",
     "find_segment",
     "plan_segment",
     "write_segment",
@@ -601,10 +602,26 @@ def find_segment(plan: SegmentPlan, store: Store) -> tuple[Blob, SegmentRecord] 
     return blob, record
 
 
-def facts(plan: SegmentPlan, store: Store) -> dict[str, ElfFacts] | None:
-    """ELF facts by path of a segment that was written, or None when the store has none."""
+def find_facts(plan: SegmentPlan, store: Store) -> dict[str, ElfFacts] | None:
+    """ELF facts of a segment, or None when it must be written (again)."""
     data = store.record(_FACTS, plan.key)
     return None if data is None else _parse_facts(data)
+
+
+def facts(plan: SegmentPlan, store: Store) -> dict[str, ElfFacts]:
+    """ELF facts by path of every ELF file in a segment that was written.
+
+    Raises:
+        HostError: the store lost them since.
+    """
+    found = find_facts(plan, store)
+    if found is None:
+        raise HostError(
+            f"what the ELF files of {plan.owner} need is gone from the store",
+            why="the record was removed or damaged while the build ran",
+            mend="build again; if it persists, run `staunch store verify` and check the disk",
+        )
+    return found
 
 
 def _dump_record(record: SegmentRecord) -> bytes:

@@ -19,10 +19,12 @@ from staunch.model.image import Descriptor, Layer
 from staunch.model.platform import Platform
 
 __all__ = [
+    "DOCUMENT_BYTES",
     "LAYOUT",
     "MEDIA_CONFIG",
     "MEDIA_INDEX",
     "MEDIA_MANIFEST",
+    "REFERRERS",
     "REF_NAME",
     "Config",
     "Index",
@@ -45,6 +47,7 @@ MEDIA_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MEDIA_INDEX = "application/vnd.oci.image.index.v1+json"
 MEDIA_LAYER = "application/vnd.oci.image.layer.v1.tar"
 REF_NAME = "org.opencontainers.image.ref.name"
+REFERRERS = "dev.staunch.referrers"  # of index.json: digests of artifact manifests, blank between
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 DOCUMENT_BYTES = 4 * limits.MIB  # distribution-spec: what a registry must at least accept
 _LAYERS = 1024
@@ -60,6 +63,8 @@ class Manifest:
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: tuple[tuple[str, str], ...] = ()
+    artifact_type: str = ""
+    subject: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +153,14 @@ def image_config(
 
 
 def manifest(
-    config: Descriptor, layers: Sequence[Descriptor], annotations: Annotations = ()
+    config: Descriptor,
+    layers: Sequence[Descriptor],
+    annotations: Annotations = (),
+    *,
+    artifact_type: str = "",
+    subject: Descriptor | None = None,
 ) -> bytes:
-    """An image manifest."""
+    """An image manifest, or (with ``artifact_type``) one of an artifact about ``subject``."""
     document: dict[str, object] = {
         "config": _descriptor(config),
         "layers": [_descriptor(each) for each in layers],
@@ -159,6 +169,10 @@ def manifest(
     }
     if annotations:
         document["annotations"] = dict(annotations)
+    if artifact_type:
+        document["artifactType"] = artifact_type
+    if subject is not None:
+        document["subject"] = _descriptor(subject)
     return _json(document)
 
 
@@ -216,7 +230,14 @@ def parse_manifest(data: bytes) -> Manifest:
     top = _Value.document(data, "manifest")
     top.media_type({"", MEDIA_MANIFEST, _DOCKER_MANIFEST})
     layers = top["layers"].items(_parse_descriptor, _LAYERS)
-    return Manifest(_parse_descriptor(top["config"]), layers, top["annotations"].texts())
+    subject = top["subject"]
+    return Manifest(
+        _parse_descriptor(top["config"]),
+        layers,
+        top["annotations"].texts(),
+        top["artifactType"].text(default=""),
+        subject["digest"].digest() if subject.present else None,
+    )
 
 
 def parse_index(data: bytes) -> Index:
