@@ -413,7 +413,8 @@ class Tree:
     def _place(self, entry: Entry) -> str:
         """The canonical path of ``entry``, its ancestors made."""
         parent, _, name = entry.path.rpartition("/")
-        if name in ("", ".", "..") or "\0" in name or len(entry.path) > limits.PATH_BYTES:
+        bad = name in ("", ".", "..") or "\0" in name or entry.path.startswith("/")
+        if bad or len(entry.path) > limits.PATH_BYTES:
             raise _no_path(entry)
         canonical = self._canonical.get(parent)
         if canonical is None:

@@ -65,6 +65,8 @@ def _sane(context: Context) -> Outcome:
     def wanted(entry: Entry) -> int | None:
         if entry.path in _SECRET or entry.owner == "staunch":
             return None
+        if entry.kind is Kind.DIR and (entry.mode & 0o1000 or entry.path == "root"):
+            return None
         if entry.kind is Kind.DIR:
             return (entry.mode | 0o555) & ~0o020 if entry.uid == 0 else None
         mode = entry.mode | 0o444
