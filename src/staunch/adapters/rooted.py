@@ -126,8 +126,11 @@ class Rooted:
             return None
         finally:
             os.close(fd)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            return None
         with os.fdopen(file, "rb") as stream:
-            return stream.read(max_bytes) if stat.S_ISREG(os.fstat(file).st_mode) else None
+            return stream.read(max_bytes)
 
     def _forget(self) -> None:
         if self._last is not None:

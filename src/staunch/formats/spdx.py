@@ -88,7 +88,7 @@ class SpdxDocument:
 
 
 def element_id(*parts: str) -> str:
-    """An identifier made of ``parts``; other characters become their code, so none collide."""
+    """An identifier made of ``parts``; any other character becomes its code."""
     words = (_NOT_ID.sub(lambda match: f".{ord(match[0]):x}.", part) for part in parts)
     return "SPDXRef-" + "-".join(words)
 
