@@ -222,7 +222,7 @@ def _chunks(url: str, answer: httpx2.Response) -> Iterator[bytes]:
     import httpx2
 
     try:
-        yield from answer.iter_raw(_CHUNK)
+        yield from answer.iter_raw()  # as they come: gathering them would lose the last ones
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         raise _failed(url, f"the connection broke: {_cause(error)}") from error
 

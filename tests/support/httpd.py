@@ -1,0 +1,128 @@
+"""A real HTTP server on the loopback that can misbehave, one path at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+@dataclass
+class Site:
+    """What is served, and how badly.
+
+    ``drop_at`` cuts the connection of the next answer for a path after so many body bytes (once);
+    ``statuses`` are answered one after another before the file; ``redirects`` lead elsewhere;
+    ``html`` paths get a page instead; ``no_ranges`` ignores ranges; ``chunked`` hides the length.
+    ``log`` keeps (path, Range header, Authorization header) of every request.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    drop_at: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, list[int]] = field(default_factory=dict)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    html: set[str] = field(default_factory=set)
+    no_ranges: bool = False
+    chunked: bool = False
+    log: list[tuple[str, str, str]] = field(default_factory=list)
+    url: str = ""
+
+    def serve(self, files: Mapping[str, bytes], *, below: str = "") -> None:
+        """Replace what is served."""
+        self.files = {f"{below}/{path}".lstrip("/"): data for path, data in files.items()}
+
+    def paths(self) -> list[str]:
+        """Paths asked for, in order."""
+        return [path for path, _, _ in self.log]
+
+
+@contextmanager
+def serving(files: Mapping[str, bytes] | None = None) -> Iterator[Site]:
+    """A site at ``Site.url`` (no closing slash), closed at the end."""
+    site = Site()
+    site.serve(files or {})
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args: object) -> None: ...
+
+        def do_GET(self) -> None:
+            _answer(self, site)
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *args: object) -> None:
+            """Clients may hang up."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
+    path = handler.path.lstrip("/").partition("?")[0]
+    wanted = handler.headers.get("Range", "")
+    site.log.append((path, wanted, handler.headers.get("Authorization", "")))
+    extra = site.headers.get(path, {})
+    if site.statuses.get(path):
+        _send(handler, site.statuses[path].pop(0), b"busy", extra)
+        return
+    if path in site.redirects:
+        _send(handler, 302, b"", {"Location": site.redirects[path], **extra})
+        return
+    if path in site.html:
+        _send(handler, 200, HTML, {"Content-Type": "text/html; charset=utf-8", **extra})
+        return
+    data = site.files.get(path)
+    if data is None:
+        _send(handler, 404, b"not here", extra)
+        return
+    status, headers, body = 200, {"Content-Type": "application/octet-stream", **extra}, data
+    if wanted and not site.no_ranges:
+        start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start >= len(data):
+            _send(handler, 416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            return
+        status, body = 206, data[start:]
+        headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+    _send(handler, status, body, headers, drop_at=site.drop_at.pop(path, None), site=site)
+
+
+def _send(
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    drop_at: int | None = None,
+    site: Site | None = None,
+) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    if site is not None and site.chunked:
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        if body:
+            handler.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
+        handler.wfile.write(b"0\r\n\r\n")
+        return
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[:drop_at])
+    if drop_at is not None:
+        handler.wfile.flush()
+        handler.close_connection = True
