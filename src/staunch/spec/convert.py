@@ -27,7 +27,7 @@ from staunch.model.spec import (
 from staunch.spec.document import Items, Mapping, Node, Scalar
 from staunch.spec.faults import FaultError, nearest
 from staunch.spec.models import Python, Repository, Spec, is_requirements_file
-from staunch.spec.sources import Joined, node_at, place_of, read_limited
+from staunch.spec.sources import Joined, key_place, node_at, place_of, read_limited
 
 __all__ = ["to_image"]
 
@@ -332,7 +332,7 @@ class _Conversion:
                 continue
             meant = nearest(name, sorted(known))
             self.fault(
-                self.place("rules", name),
+                key_place(self.top, ("rules", name)),
                 f"unknown rule `{name[:80]}`",
                 why=f"the rules are {', '.join(sorted(known))}",
                 mend=f"did you mean `{meant}`?" if meant else "remove it",

@@ -18,7 +18,7 @@ from staunch.spec.document import MAX_DEPTH, Items, Mapping, Node, Plain, plain
 from staunch.spec.entries import CatalogueEntry
 from staunch.spec.faults import FaultError, FaultsError, nearest
 from staunch.spec.models import Spec
-from staunch.spec.sources import join, node_at, place_of
+from staunch.spec.sources import join, key_place, place_of
 
 __all__ = ["catalogue", "load", "submodel"]
 
@@ -197,7 +197,7 @@ def _fault(top: Mapping, detail: ErrorDetails, overrides: _Overrides) -> FaultEr
     kind = detail["type"]
     if kind == "staunch":
         if detail["loc"][-1] == "[key]":
-            place = _key_place(top, location)
+            place = key_place(top, location)
         return FaultError(
             place, f"`{path}`: {context['what']}", why=context["why"], mend=context["mend"]
         )
@@ -208,7 +208,9 @@ def _fault(top: Mapping, detail: ErrorDetails, overrides: _Overrides) -> FaultEr
             place,
             f"`{path}` is missing",
             why=_purpose(location),
-            mend=f"add `{location[-1]}:`" + (" debian:13" if path == "foundation" else ""),
+            mend="add `foundation: debian:13`"
+            if path == "foundation"
+            else f"add `{location[-1]}:`",
         )
     if kind == "literal_error":
         return _not_among(place, path, str(detail["input"]), str(context["expected"]))
@@ -286,7 +288,7 @@ def _unknown_key(top: Mapping, location: tuple[str | int, ...]) -> FaultError:
     else:
         mend = "remove it; `staunch schema` prints every key"
     return FaultError(
-        _key_place(top, location),
+        key_place(top, location),
         f"unknown key `{key[:80]}`",
         why=f"{where} may hold {', '.join(known)}",
         mend=mend,
@@ -295,6 +297,7 @@ def _unknown_key(top: Mapping, location: tuple[str | int, ...]) -> FaultError:
 
 def _elsewhere(key: str, model: type[BaseModel] | None) -> str | None:
     """The same key where it is at home, e.g. ``python.requirements`` for ``requirements``."""
+    key = key.replace("_", "-")
     for name, field in Spec.model_fields.items():
         inner = submodel(field.annotation)
         if inner is not None and inner is not model and key in keys(inner):
@@ -302,15 +305,6 @@ def _elsewhere(key: str, model: type[BaseModel] | None) -> str | None:
     if model is not None and model is not Spec and key in keys(Spec):
         return f"`{key}` at the top, without indentation"
     return None
-
-
-def _key_place(top: Mapping, location: tuple[str | int, ...]) -> Place:
-    holder = node_at(top, location[:-1])
-    if isinstance(holder, Mapping):
-        for name, place, _ in holder.pairs:
-            if name == location[-1]:
-                return place
-    return place_of(top, location)
 
 
 def keys(model: type[BaseModel]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from staunch.spec import entries
 from staunch.spec.document import Items, Mapping, Node, Scalar, parse_document
 from staunch.spec.faults import FaultError, FaultsError, nearest
 
-__all__ = ["Joined", "join", "node_at", "place_of", "read_limited"]
+__all__ = ["Joined", "join", "key_place", "node_at", "place_of", "read_limited"]
 
 # These say one thing as a whole, so a longer list would say something nobody wrote.
 _REPLACED = frozenset(("entrypoint", "cmd", "platforms"))
@@ -116,9 +116,17 @@ def _read(
         return top, (*chain, key)
     if not isinstance(extend, Scalar) or not isinstance(extend.value, str):
         return top, (*chain, key)  # the models say what is wrong with it
-    base_path, base_stem, base_name = _base(extend, extend.value, path, folder)
+    base_path, base_stem, base_name = _base(extend, extend.value, path)
     base_key = str(base_path.resolve()) if base_path else f"catalogue:{base_stem}"
-    if base_key in (*chain, key) or len(chain) >= _MAX_CHAIN:
+    if len(chain) >= _MAX_CHAIN:
+        fault = FaultError(
+            extend.place,
+            "a long chain of `extend`",
+            why=f"more than {_MAX_CHAIN} specs, each extending the next",
+            mend="join some of them",
+        )
+        raise FaultsError([fault])
+    if base_key in (*chain, key):
         circle = " → ".join((*(Path(each).name for each in (*chain, key)), Path(base_key).name))
         raise FaultsError(
             [
@@ -140,16 +148,13 @@ def _read(
     return _merged(base.without(*_OWN), top), full
 
 
-def _base(
-    extend: Scalar, text: str, path: Path | None, folder: Path
-) -> tuple[Path | None, str, str | None]:
+def _base(extend: Scalar, text: str, path: Path | None) -> tuple[Path | None, str, str | None]:
     """Path, stem and shown name of what ``extend:`` names."""
     if text in entries.names():
         return None, text, None
     if path is not None and ("/" in text or text.endswith((".yaml", ".yml"))):
-        target = folder / text
-        shown = str(path.parent / text)
-        return target, target.name.removesuffix(".yaml").removesuffix(".yml"), shown
+        target = path.parent / text
+        return target, target.name.removesuffix(".yaml").removesuffix(".yml"), str(target)
     known = entries.names()
     meant = nearest(text, known)
     raise FaultsError(
@@ -212,3 +217,13 @@ def place_of(top: Node, location: Sequence[str | int]) -> Place:
         if node is not None:
             return node.place
     return top.place
+
+
+def key_place(top: Node, location: Sequence[str | int]) -> Place:
+    """The place of the key itself that leads to the value at ``location``."""
+    holder = node_at(top, location[:-1])
+    if isinstance(holder, Mapping):
+        for name, place, _ in holder.pairs:
+            if name == location[-1]:
+                return place
+    return place_of(top, location)
