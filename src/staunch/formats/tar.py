@@ -354,7 +354,7 @@ def _text(raw: bytes, field_: str, name: str, what: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise _refused(what, name, f"has a {field_} that is not UTF-8: {raw[:80]!r}") from None
+        raise _refused(what, name, f"has as its {field_} what is not UTF-8: {raw[:80]!r}") from None
 
 
 def _check_sum(header: bytes, at: int, what: str) -> None:
