@@ -86,7 +86,7 @@ class FileStore:
         self._seen_lock = threading.Lock()
         with _host(f"open the store {self.root}"):
             for folder in (self.root, *(self.root / name for name in _FOLDERS)):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_folder(folder)
             _check_owner(os.lstat(self.root), self.root)
         self._sweep()
 
@@ -322,7 +322,7 @@ class FileStore:
         """Open and check an entry; a damaged one is removed and counts as absent."""
         with _host(f"read {path}"):
             try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 return None
             except OSError as e:
@@ -379,7 +379,7 @@ class FileStore:
     def _commit(self, pending: _Pending, target: Path) -> None:
         """Sync, rename, sync the folder: whole and lasting, or absent."""
         with _host(f"write {target}"):
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(target.parent)
             os.fchmod(pending.fd, 0o600)
             os.fsync(pending.fd)
             pending.path.rename(target)
@@ -538,6 +538,15 @@ class _Pending:
         if self._open:
             self._open = False
             os.close(self.fd)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a private folder; missing ones above it, too (mkdir's `parents` leaves those to umask)."""
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        _make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _hash(fd: int, size: int) -> str:
