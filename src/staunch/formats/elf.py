@@ -20,7 +20,7 @@ DYNAMIC_BYTES = 1 << 16
 STRING_BYTES = 4096
 NOTE_BYTES = 1 << 16
 VERSIONS = 1 << 14  # names wanted or offered, in all
-NEEDED = 4096
+NEEDED = 4000
 READ_BYTES = 32 << 20  # of one file, in all
 
 _PAGE = 4096
