@@ -9,7 +9,7 @@ from staunch.errors import UndecidedError, UntrustedError
 from staunch.fetch.blobs import download
 from staunch.model.digest import Digest
 from staunch.ports import Transport, Verified
-from tests.support.httpd import Site, serving
+from tests.support.httpd import Site
 from tests.support.memory_store import MemoryStore
 from tests.support.quiet import Quiet
 

@@ -19,9 +19,13 @@ from staunch.ecosystems.foundations import Archive
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-@cache
 def key(name: str = "archive") -> pysequoia.Tsk:
     """A secret key, made once per test run and name."""
+    return _key(name)
+
+
+@cache
+def _key(name: str) -> pysequoia.Tsk:
     return pysequoia.Tsk.generate(user_id=f"{name} <{name}@example.org>")
 
 
