@@ -14,6 +14,7 @@ from packaging.tags import Tag, parse_tag
 
 from staunch.assemble.globs import matcher
 from staunch.assemble.payloads import Payloads
+from staunch.assemble.rules.base import BIN
 from staunch.assemble.rules.executables import shebang
 from staunch.assemble.rules.registry import active
 from staunch.assemble.tree import Tree
@@ -24,7 +25,7 @@ from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry, Kind, Member
 from staunch.model.image import Assembled
 from staunch.model.part import Part, PartKind
-from staunch.model.spec import ImageSpec
+from staunch.model.spec import ImageSpec, Profile
 
 _MACHINES = {"amd64": (62, 64), "arm64": (183, 64)}
 _EXEC, _DYN = 2, 3
@@ -481,6 +482,11 @@ def _interpreters(image: _Image, payloads: Payloads) -> None:
         and entry.mode & 0o111
         and entry.path not in image.facts
         and 2 < entry.size <= _SCRIPT_BYTES
+        and (
+            image.spec.profile is Profile.INFERENCE
+            or entry.path.startswith(BIN)  # elsewhere lie modules, examples, maintainer scripts
+            or entry.owner.startswith("files:")
+        )
     ]
     folders = dict(image.spec.env).get("PATH", _SHELL_PATH).split(":")
     for path, text in sorted(payloads.read_many(scripts).items()):

@@ -34,7 +34,7 @@ def _apply(context: Context) -> Outcome:
             continue
         kept[entry.path] = KeptExecutable(entry.path, entry.owner, why)
         if (
-            entry.owner.startswith("wheel:")
+            entry.owner.startswith(("wheel:", "deb:"))
             and entry.size <= _HEAD_BYTES
             and entry.path not in named
         ):

@@ -18,8 +18,9 @@ _PLACES = re.compile(
     r"(?:.*/)?(\.aws/credentials|\.docker/config\.json|\.kube/config|\.ssh/(?!known_hosts|authorized_keys).*"
     r"|\.config/gcloud/.*|\.huggingface/token|\.cache/huggingface/token|\.azure/.*)"
 )
-_PRIVATE_KEY = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s*[A-Za-z0-9+/=:]"
+_PRIVATE_KEY = re.compile(  # the line end may be written `\\n`, as in JSON
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[ \t]*(?:\\n|\r?\n)"
+    rb"(?:[A-Za-z0-9+/=]{12,}|[A-Za-z-]+:|\r?\n)"
 )
 _TOKENS = (
     ("a Hugging Face token", re.compile(rb"\bhf_[A-Za-z]{34}\b")),
