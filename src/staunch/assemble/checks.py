@@ -159,8 +159,9 @@ def _facts(tree: Tree, parts: Iterable[Part], given: Mapping[str, ElfFacts]) -> 
         if entry.kind is not Kind.FILE:
             continue
         facts = given.get(entry.path)
-        if facts is None and isinstance(entry.body, Member):
-            facts = of_members.get((entry.owner, entry.body.name))
+        if facts is None:
+            name = entry.body.name if isinstance(entry.body, Member) else entry.path
+            facts = of_members.get((entry.owner, name))
         if facts is not None:
             found[entry.path] = facts
     return found
