@@ -10,7 +10,7 @@ from staunch.formats.relations import Relation
 from staunch.model.spec import Request
 
 _REQUEST = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9+.\-]+)"
+    r"(?P<name>[a-z0-9][a-z0-9+.\-]*)"
     r"(?::(?P<qualifier>[a-z0-9-]+))?"
     r"(?:\s*/\s*(?P<suite>[A-Za-z0-9][A-Za-z0-9._/-]*)"
     r"|\s*(?P<operator><<|<=|>=|>>|==?)\s*(?P<version>[0-9A-Za-z.+:~-]+)"
