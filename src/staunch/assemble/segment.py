@@ -145,8 +145,6 @@ def _ordered(owner: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     paths = {each.path for each in entries}
     files = {each.path for each in entries if each.kind is Kind.FILE}
     names = {each.body.name for each in members if isinstance(each.body, Member)}
-    if len(paths) != len(entries) or len(names) != len(members):
-        raise _bad_plan(owner, "a path, or a member of its archive, stands twice")
     if len(made) + len(members) + len(links) != len(entries):
         raise _bad_plan(owner, "a segment holds no directories")
     for each in entries:
@@ -154,6 +152,8 @@ def _ordered(owner: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
             raise _bad_plan(owner, f"{each.path} has no content, or none with a digest")
         if each.kind is Kind.HARDLINK and each.link not in files:
             raise _bad_plan(owner, f"the hard link {each.path} leads to {each.link}, not in it")
+    if len(paths) != len(entries) or len(names) != len(members):
+        raise _bad_plan(owner, "a path, or a member of its archive, stands twice")
 
     def path(entry: Entry) -> str:
         return entry.path
