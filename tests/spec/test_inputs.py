@@ -65,7 +65,6 @@ def digest(folder: Path, text: str = BASE, **files: str) -> Digest:
         ("https://x.example", "https://y.example"),
         ("name: a", "recommends: true"),
         ("name: a", "snapshot: 2026-11-01"),
-        ("name: a", "platforms: [linux/amd64, linux/arm64]"),
         ("find-links", "cooldown: 7d\n  find-links"),
     ],
 )
@@ -80,6 +79,7 @@ def test_what_decides_the_lock_counts(tmp_path: Path, old: str, new: str) -> Non
     [
         ("name: a", "name: b"),
         ("name: a", "profile: training"),
+        ("name: a", "platforms: [linux/amd64, linux/arm64]"),
         (
             "name: a",
             "env: {A: 1}\nuser: 7\ncmd: [x]\ntests: [{run: [a]}]\nrules: {no-shell: false}",

@@ -30,8 +30,9 @@ _PROJECT_KEYS = ("dependencies", "optional-dependencies", "requires-python", "dy
 def inputs_digest(spec: ImageSpec) -> Digest:
     """The digest of all that decides the lock: it tells whether a lock still fits its spec.
 
-    Foundation, platforms, packages, repositories with their keys, snapshot and the Python side
-    with the contents of the files it names count. What changes only the image does not (profile,
+    Foundation, packages, repositories with their keys, snapshot and the Python side with the
+    contents of the files it names count. Platforms do not: a lock for two serves a build of one
+    (whether it holds those wanted is easily seen). What changes only the image does not (profile,
     files, env, user, entrypoint, rules, tests, certificates, byte code), nor what may only refuse
     a lock (``allow-held-back``). Order of lists counts only where it decides (indexes).
     Independent of where the spec lies and of credentials in URLs.
@@ -42,7 +43,6 @@ def inputs_digest(spec: ImageSpec) -> Digest:
     document: Json = {
         "schema": _SCHEMA,
         "foundation": str(spec.foundation),
-        "platforms": sorted(str(platform) for platform in spec.platforms),
         "packages": sorted(request.text for request in spec.packages),
         "recommends": spec.recommends,
         "repositories": [_repository(each) for each in spec.repositories],

@@ -11,16 +11,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from staunch.model.spec import Foundation, ImageSpec, Place, Profile
-from staunch.spec import entries
+from staunch.model.spec import ImageSpec, Place, Profile
 from staunch.spec.convert import to_image
 from staunch.spec.document import MAX_DEPTH, Items, Mapping, Node, Plain, plain
-from staunch.spec.entries import CatalogueEntry
 from staunch.spec.faults import FaultError, FaultsError, nearest
 from staunch.spec.models import Spec
 from staunch.spec.sources import join, key_place, place_of
 
-__all__ = ["catalogue", "load", "submodel"]
+__all__ = ["keys", "load", "submodel"]
 
 _COMMAND_LINE = Place("command line")
 _WORDS = {
@@ -91,25 +89,6 @@ def load(
     if faults or more:
         raise FaultsError(_once([*faults, *more]))
     return image
-
-
-def catalogue() -> tuple[CatalogueEntry, ...]:
-    """What the catalogue offers, sorted by name."""
-    return tuple(_entry(name) for name in entries.names())
-
-
-def _entry(name: str) -> CatalogueEntry:
-    joined = join(name)
-    model = Spec.model_validate(plain(joined.top))
-    distribution, _, release = model.foundation.partition(":")
-    base = joined.top.get("extend")
-    return CatalogueEntry(
-        name,
-        model.summary,
-        Foundation(distribution, release),
-        Profile(model.profile),
-        str(plain(base)) if base else "",
-    )
 
 
 def _once(faults: Sequence[FaultError]) -> list[FaultError]:
