@@ -1,0 +1,155 @@
+"""Native twins of commands that care for a running system, or for caches."""
+
+from __future__ import annotations
+
+import shlex
+
+from staunch.assemble.scripts.evaluate import OWNER, Shell, Unknowable
+from staunch.assemble.scripts.registry import command, without_effect
+from staunch.model.entry import Entry, Kind
+
+_GROUP = "system"
+_EPHEMERAL = ("run/", "tmp/", "dev/", "proc/", "sys/", "var/tmp/")
+
+without_effect("ldconfig", why="etc/ld.so.cache is written natively")
+without_effect(
+    "py3compile", "pycompile", "py3clean", "pyclean",
+    why="byte code is compiled natively, as the spec's `bytecode:` says",
+)  # fmt: skip
+without_effect(
+    "deb-systemd-helper", "deb-systemd-invoke", "systemctl", "invoke-rc.d", "update-rc.d",
+    "service", "start-stop-daemon", "initctl", "telinit", "runlevel", "udevadm", "loginctl",
+    why="no service manager runs in an image, so services are neither enabled nor started",
+)  # fmt: skip
+without_effect(
+    "dbus-send", "kill", "killall", "pkill", why="nothing runs in an image that could be told"
+)
+without_effect(
+    "update-menus", "update-desktop-database", "gtk-update-icon-cache", "update-icon-caches",
+    "update-mime", "install-info", "mandb", "fc-cache", "texhash", "mktexlsr", "update-xmlcatalog",
+    "update-catalog", "update-info-dir", "update-fonts-dir", "scrollkeeper-update",
+    why="an index or cache for desktops, documents or fonts; programs work without it",
+)  # fmt: skip
+without_effect(
+    "update-initramfs", "update-grub", "depmod", "modprobe", "insmod", "sysctl", "mkinitramfs",
+    "linux-update-symlinks", "dracut", "kernel-install", "bootctl",
+    why="a container starts with its host's kernel",
+)  # fmt: skip
+without_effect(
+    "restorecon", "apparmor_parser", "aa-status", "aa-enabled", "selinuxenabled", "chcon",
+    "semodule",
+    why="security labels are the host's to set",
+)  # fmt: skip
+without_effect("sync", "sleep", "logger", "clear", why="nothing that an image keeps")
+
+
+@command("systemd-tmpfiles", group=_GROUP)
+def systemd_tmpfiles(shell: Shell, arguments: list[str]) -> int:
+    """Folders, files and links of the named ``tmpfiles.d`` files, outside /run and /tmp."""
+    names = [each for each in arguments if not each.startswith("-")]
+    for name in names:
+        path = name if name.startswith("/") else f"/usr/lib/tmpfiles.d/{name}"
+        if shell.entry(path) is None:
+            continue
+        for line in shell.read(path).splitlines():
+            tmpfiles_line(shell, line)
+    return 0
+
+
+def tmpfiles_line(shell: Shell, line: str) -> None:
+    """One line of tmpfiles.d(5); what only cleans up, or lies below /run, is left out."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:
+        raise Unknowable(f"a line of tmpfiles.d cannot be read: {line[:60]!r}") from None
+    if len(words) < 2:
+        return
+    words += ["-"] * (7 - len(words))
+    kind, path, mode, user, group, _, argument = ("" if w == "-" else w for w in words[:7])
+    place = shell.absolute(path) if path else ""
+    letter = kind.rstrip("+!-=~^$")
+    if letter not in ("d", "D", "f", "L", "v", "q", "Q") or "%" in path + argument:
+        if letter in ("r", "R", "x", "X", "z", "Z", "a", "A", "h", "H", "t", "T", "e", "w", "m", "c",
+                      "b", "p"):  # fmt: skip
+            return
+        if "%" in path + argument:
+            return
+        raise Unknowable(f"a line of tmpfiles.d of an unknown kind: {line[:60]!r}")
+    if f"{place}/".startswith(_EPHEMERAL) or shell.world.tree.get(place, follow=True) is not None:
+        return
+    accounts = shell.world.accounts
+    uid, gid = accounts.uid(user or "0"), accounts.gid(group or "0")
+    if uid is None or gid is None:
+        raise Unknowable(f"tmpfiles.d names {user}:{group}, which nobody made")
+    bits = int(mode.lstrip("~:"), 8) if mode.lstrip("~:") else 0o755 if letter != "f" else 0o644
+    if letter == "L":
+        target = argument or f"/usr/share/factory/{place}"
+        made = Entry.symlink(place, target, owner=OWNER)
+        parent = shell.world.tree.get(place.rpartition("/")[0], follow=True)
+        if parent is not None and parent.kind is not Kind.DIR:
+            return
+    elif letter == "f":
+        text = argument.encode().decode("unicode_escape", "replace").encode() if argument else b""
+        plain = Entry.inline(place, text, mode=bits, owner=OWNER)
+        made = Entry(
+            place, Kind.FILE, bits, uid, gid, plain.size, plain.digest, "", plain.body, OWNER
+        )
+    else:
+        made = Entry.directory(place, mode=bits, uid=uid, gid=gid, owner=OWNER)
+    shell.world.tree.replace(made)
+    shell.effect(f"tmpfiles: {letter} /{place}")
+
+
+@command("update-shells", group=_GROUP)
+def update_shells(shell: Shell, arguments: list[str]) -> int:
+    """etc/shells from ``usr/share/debianutils/shells.d``."""
+    del arguments
+    shells: list[str] = []
+    for each in shell.world.tree.children("usr/share/debianutils/shells.d"):
+        shells += shell.read(f"/{each.path}").split()
+    listed = sorted({f"/{alias}/{s.rpartition('/')[2]}" for s in shells for alias in _aliases(s)})
+    text = "# /etc/shells: valid login shells\n" + "".join(f"{each}\n" for each in listed)
+    shell.put("/etc/shells", text)
+    return 0
+
+
+def _aliases(path: str) -> tuple[str, ...]:
+    folder = path.strip("/").rpartition("/")[0]
+    return ("bin", "usr/bin") if folder in ("bin", "usr/bin") else (folder,)
+
+
+@command("add-shell", "remove-shell", group=_GROUP)
+def add_shell(shell: Shell, arguments: list[str]) -> int:
+    """Lines of etc/shells."""
+    there = shell.read("/etc/shells") if shell.entry("/etc/shells") else ""
+    fresh = [each for each in arguments if each not in there.split()]
+    if fresh:
+        shell.put("/etc/shells", there + "".join(f"{each}\n" for each in fresh))
+    return 0
+
+
+@command("systemd-machine-id-setup", "dbus-uuidgen", group=_GROUP)
+def machine_id(shell: Shell, arguments: list[str]) -> int:
+    """Nothing: a machine's own number is made when it starts, never in an image."""
+    del arguments
+    shell.ignore("a machine's own number is made when it starts, never in an image")
+    return 0
+
+
+@command("uname", group=_GROUP)
+def uname(shell: Shell, arguments: list[str]) -> int:
+    """The platform's machine; nothing else of a kernel is known."""
+    if arguments == ["-m"]:
+        shell.write(f"{shell.world.platform.machine}\n")
+        return 0
+    if arguments in ([], ["-s"]):
+        shell.write("Linux\n")
+        return 0
+    raise Unknowable("it asks for the kernel's version")
+
+
+@command("ischroot", group=_GROUP)
+def ischroot(shell: Shell, arguments: list[str]) -> int:
+    """Yes."""
+    del shell, arguments
+    return 0
