@@ -16,6 +16,7 @@ from staunch.model.digest import Digest
 _PROVIDES = re.compile(
     rb"^Provides[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE | re.MULTILINE
 )
+_ESSENTIAL = re.compile(rb"^Essential[ \t]*:[ \t]*yes", re.IGNORECASE | re.MULTILINE)
 _PROVIDED = re.compile(rb"(?:^|,)\s*([a-zA-Z0-9][a-zA-Z0-9+.\-_]*)")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[0-9A-Za-z.+:~-]{1,256}")
@@ -150,6 +151,7 @@ class PackageIndex:
         self._spans: list[tuple[int, int, int]] = []  # by position: suite, start, end
         self._by_name: dict[str, list[int]] = {}
         self._providers: dict[str, list[int]] = {}
+        self._essential: list[int] = []
         self._parsed: dict[int, Binary | None] = {}
         self._candidates: dict[str, tuple[Binary, ...]] = {}
         self._provided: dict[str, tuple[Binary, ...]] = {}
@@ -185,13 +187,7 @@ class PackageIndex:
 
     def essential(self) -> tuple[str, ...]:
         """Names of the packages that call themselves essential, sorted."""
-        found = set()
-        for name, positions in self._by_name.items():
-            for position in positions:
-                number, start, end = self._spans[position]
-                if self._suites[number].text.find(b"\nEssential: yes", start, end) >= 0:
-                    found.add(name)
-        return tuple(sorted(found))
+        return tuple(sorted({each.name for each in self._these(self._essential)}))
 
     def _add(self, number: int, suite: Suite) -> None:
         what = f"Packages of {suite.repository} {suite.suite}"
@@ -209,6 +205,8 @@ class PackageIndex:
             position = base + bisect_right(starts, match.start()) - 1
             for name in {each.decode() for each in _PROVIDED.findall(match[1])}:
                 self._providers.setdefault(name, []).append(position)
+        for match in _ESSENTIAL.finditer(suite.text):
+            self._essential.append(base + bisect_right(starts, match.start()) - 1)
 
     def _these(self, positions: Iterable[int]) -> tuple[Binary, ...]:
         return tuple(found for each in positions if (found := self._binary(each)) is not None)

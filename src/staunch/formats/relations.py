@@ -11,7 +11,7 @@ _MAX_RELATIONS = 100_000
 _RELATION = re.compile(
     r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9+.\-_]*)"
     r"(?::(?P<qualifier>[a-z0-9][a-z0-9-]*))?"
-    r"\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^\s()]+)\s*\))?"
+    r"\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[0-9A-Za-z.+:~-]+)\s*\))?"
     r"\s*(?:\[(?P<architectures>[^\]]*)\])?"
     r"(?:\s*<[^>]*>)*"
 )
