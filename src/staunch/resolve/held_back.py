@@ -85,11 +85,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a release was not taken; ``by_limits`` wheels-only or age, ``by_age`` age alone."""
+    """Why a release was not taken; ``by_limits`` wheels-only or age, ``by_age`` age alone.
+
+    ``by_others`` when it is not that release itself that lacks a wheel, but what it depends on.
+    """
 
     why: str
     by_limits: bool = True
     by_age: bool = False
+    by_others: bool = False
 
 
 class Asking(Protocol):
@@ -110,10 +114,11 @@ class Held:
 
     line: HeldBack
     grave: str
+    by_others: bool = False
 
 
-def why_not(files: Iterable[IndexFile], version: Version, limit: Limits) -> tuple[str, bool] | None:
-    """Why no wheel of a release may be taken, and whether only its age stands against it.
+def why_not(files: Iterable[IndexFile], version: Version, limit: Limits) -> Reason | None:
+    """Why no wheel of a release may be taken.
 
     None when a wheel fits, or when the release is not for this Python at all or was withdrawn.
     """
@@ -184,7 +189,7 @@ def find_held_back(
             if not all(each.contains(version, prereleases=True) for each in binding):
                 if is_direct and (grave := _age(choice, version)):
                     why = "other packages of the request do not admit it"
-                    held.append(_held(choice, version, why, grave))
+                    held.append(_held(choice, version, Reason(why, by_others=True), grave))
                     break
                 continue
             if reason is None and (is_direct or probes < _PROBES):
@@ -196,13 +201,14 @@ def find_held_back(
             if is_direct and reason.by_limits and not reason.by_age:
                 grave = _minor_change(choice, version) or grave
             if reason.by_limits or grave:
-                held.append(_held(choice, version, reason.why, "" if reason.by_age else grave))
+                held.append(_held(choice, version, reason, "" if reason.by_age else grave))
                 break
     return tuple(held)
 
 
-def _held(choice: Choice, version: Version, why: str, grave: str) -> Held:
-    return Held(HeldBack(choice.name, str(version), str(choice.version), why), grave)
+def _held(choice: Choice, version: Version, reason: Reason, grave: str) -> Held:
+    line = HeldBack(choice.name, str(version), str(choice.version), reason.why)
+    return Held(line, grave, reason.by_others)
 
 
 def check_held_back(held: Sequence[Held], inputs: Inputs, *, allowed: frozenset[str]) -> None:
@@ -225,12 +231,18 @@ def check_held_back(held: Sequence[Held], inputs: Inputs, *, allowed: frozenset[
         for each in grave
     )
     names = ", ".join(each.line.name for each in grave)
-    first = grave[0].line
+    first = grave[0]
+    cure = (
+        "make what stands against it available (a wheel under `find-links:`, an index under "
+        "`indexes:`)"
+        if first.by_others
+        else f"build the wheel of {first.line.name} {first.line.wanted} outside and name its "
+        "folder under `find-links:`"
+    )
     raise SpecError(
         f"held back too far: {names}",
         why=why,
-        mend=f"build the wheel of {first.name} {first.wanted} outside and name its folder under "
-        f"`find-links:`, pin `{first.name}=={first.got}`, or list {first.name} under "
+        mend=f"{cure}, pin `{first.line.name}=={first.line.got}`, or list {first.line.name} under "
         "`allow-held-back:`",
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from staunch.ecosystems import deb
+from staunch.ecosystems.deb import ECOSYSTEM
 from staunch.formats.packages import Binary, PackageIndex
 from staunch.formats.relations import Group, Relation
 
@@ -23,7 +23,7 @@ _HOLDS: Mapping[str, Callable[[Any, Any], bool]] = {
 @lru_cache(maxsize=1 << 17)
 def version_key(version: str) -> Any:  # noqa: ANN401 - opaque, comparable with its like
     """Debian's version order as a sort key (``ecosystems.deb``), remembered."""
-    return deb.ECOSYSTEM.order(version)
+    return ECOSYSTEM.order(version)
 
 
 def version_holds(version: str, relation: Relation) -> bool:

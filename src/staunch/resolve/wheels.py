@@ -105,12 +105,15 @@ def solve_wheels(
     session = _Session(
         inputs, target, catalogue, sources, runner, uv, scratch, cutoff, kept, set(), set()
     )
-    packages = session.resolve()
     limit = Limits(target, cutoff)
-    choices = [_choose(package, session, limit) for package in packages]
+    while True:
+        session.learnt = False
+        choices = [_choose(package, session, limit) for package in session.resolve()]
+        held = find_held_back(choices, inputs, limit, catalogue, session)
+        if not session.learnt:  # each round finds at least one more copy, of finitely many
+            break
     direct = {each.name for each in inputs.requirements}
     wheels = tuple(sorted(_locked(each, direct) for each in choices))
-    held = find_held_back(choices, inputs, limit, catalogue, session)
     check_held_back(held, inputs, allowed=frozenset(python.allow_held_back))
     return WheelSolution(
         wheels,
@@ -144,6 +147,7 @@ class _Session:
     kept: Mapping[str, str]
     mirrors: set[tuple[Origin, str]]
     undated: set[str]
+    learnt: bool = False
 
     @property
     def skip(self) -> frozenset[tuple[Origin, str]]:
@@ -192,10 +196,11 @@ class _Session:
         stderr = done.stderr.decode("utf-8", "replace")
         if done.returncode == 0 or "No solution found" not in stderr:
             return None
+        self.learnt = self._learn(_words(stderr), stderr) or self.learnt
         by_wheels = re.search(r"\bno (?:usable )?wheels\b", stderr) is not None
         by_age = not by_wheels and "filtered by `exclude-newer`" in stderr
         why = _condensed(stderr, self.scratch) + self._decided_by(_words(stderr))
-        return Reason(why, by_limits=by_wheels or by_age, by_age=by_age)
+        return Reason(why, by_limits=by_wheels or by_age, by_age=by_age, by_others=True)
 
     def _decided_by(self, names: set[str]) -> str:
         """Names among these that a local source of the host decides about, said in words."""
