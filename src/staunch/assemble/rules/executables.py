@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace as changed
 
 from staunch.assemble.rules.base import BIN, INFERENCE, Context, Outcome, Rule, remove, site_path
 from staunch.assemble.rules.development import NEEDED
@@ -12,6 +13,7 @@ from staunch.model.image import KeptExecutable
 
 _PYTHON = re.compile(r"usr/(local/)?bin/python3(\.\d+)?")
 _SEARCHED = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+_PROGRAMS = (b"#!", b"\x7fELF")
 _HEAD_BYTES = 1 << 20  # a script that is longer is read no further than its part allows
 
 
@@ -41,7 +43,14 @@ def _apply(context: Context) -> Outcome:
             scripts.append(entry)
     texts = context.payloads.read_many(scripts)
     for entry in scripts:
-        interpreter = shebang(texts[entry.path])
+        text = texts[entry.path]
+        if not text.startswith(_PROGRAMS) and site_path(entry.path) is not None:
+            if context.keeps(entry.path):
+                continue
+            tree.change(changed(entry, mode=entry.mode & ~0o111))  # data with a stray bit
+            del kept[entry.path]
+            continue
+        interpreter = shebang(text)
         if interpreter and not context.keeps(entry.path) and not _reachable(context, interpreter):
             doomed.append(entry)
             del kept[entry.path]

@@ -84,8 +84,11 @@ def _sane(context: Context) -> Outcome:
 
 def _is_module(path: str) -> bool:
     """A Python module or data of one, which nobody starts, whatever its mode."""
-    if site_path(path) is None and stdlib_path(path) is None:
+    inner = site_path(path)
+    if inner is None and stdlib_path(path) is None:
         return False
+    if inner is not None and inner.partition("/")[0].endswith(".dist-info"):
+        return True
     name = base_name(path)
     return name.endswith(
         (".py", ".pyi", ".txt", ".json", ".md", ".rst", ".yaml", ".yml", ".toml", ".cfg")
