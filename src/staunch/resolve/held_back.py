@@ -258,17 +258,22 @@ def _closest(misfits: list[str]) -> str:
 
 
 def _newer(choice: Choice, inputs: Inputs, limit: Limits) -> list[tuple[Version, Reason | None]]:
-    """Releases above the chosen one that the request's own lines admit, newest first."""
+    """Releases above the chosen one that the request's own lines admit, newest first.
+
+    A pre-release that nobody asked for, taken because no final release has wheels, is below them all.
+    """
     asked = [
         each.requirement.specifier
         for each in (*inputs.requirements, *inputs.constraints)
         if each.name == choice.name
     ]
     found = []
+    takes_prereleases = _takes_prereleases(choice, inputs)
+    unasked_prerelease = choice.version.is_prerelease and not takes_prereleases
     for version in newest_first(choice.files):
-        if version <= choice.version:
+        if version <= choice.version and not unasked_prerelease:
             break
-        if version.is_prerelease and not _takes_prereleases(choice, inputs):
+        if version.is_prerelease and not takes_prereleases:
             continue
         if not all(each.contains(version, prereleases=True) for each in asked):
             continue
@@ -324,6 +329,8 @@ def _applies(requirement: Requirement, target: Target) -> bool:
 
 def _minor_change(choice: Choice, wanted: Version) -> str:
     got = choice.version
+    if got > wanted:
+        return "a pre-release nobody asked for"
     if (got.epoch, *_minor(got)) != (wanted.epoch, *_minor(wanted)):
         return "another minor version"
     return ""

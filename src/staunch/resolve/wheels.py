@@ -157,6 +157,7 @@ class _Session:
     def resolve(self) -> list[_Solved]:
         """Run uv until its answer holds under all that is known about the sources."""
         self._write_inputs()
+        self._learn({each.name for each in self.inputs.requirements}, "")
         for _ in range(_ROUNDS):
             self._write_views()
             self._write_previous()
