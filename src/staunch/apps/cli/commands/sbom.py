@@ -1,0 +1,69 @@
+"""``staunch sbom``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from staunch.apps.cli import options
+from staunch.apps.cli.console import Console, verb
+
+
+@verb("sbom", epilog="Examples: `staunch sbom`; `staunch sbom out/onnxruntime -o sbom.spdx.json`")
+@options.image
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["spdx"]),
+    default="spdx",
+    show_default=True,
+    help="SPDX 2.3, JSON.",
+)
+@options.platform
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it there instead of to standard output.",
+)
+def command(
+    console: Console, image: str | None, form: str, platform: str | None, output: Path | None
+) -> int:
+    """Print an image's software bill of materials.
+
+    IMAGE is an OCI layout folder, an OCI archive, or the name of one in out/; default: that of
+    staunch.yaml. It was made from the same tree as the image and is bound to its digest.
+    """
+    import json
+
+    from staunch.apps.cli.places import image_path
+    from staunch.errors import HostError
+    from staunch.flows.sbom import read_sbom
+    from staunch.model.platform import Platform
+
+    path = image_path(image)
+    data = read_sbom(path, Platform.parse(platform) if platform else None)
+    if output is not None:
+        try:
+            output.write_bytes(data)
+        except OSError as e:
+            raise HostError(
+                f"cannot write {output}", why=e.strerror or str(e), mend="check the folder"
+            ) from e
+        document = {"schema": "staunch.dev/sbom/v1", "format": form, "path": str(output)}
+        console.answer(document, f"{output} is written", str(output))
+        return 0
+    if console.json:
+        document = {
+            "schema": "staunch.dev/sbom/v1",
+            "format": form,
+            "image": str(path),
+            "document": json.loads(data),
+        }
+        console.answer(document, "")
+        return 0
+    sys.stdout.buffer.write(data)
+    return 0

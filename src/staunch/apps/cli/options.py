@@ -1,0 +1,66 @@
+"""Options and arguments that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+__all__ = ["IMAGE", "SPEC", "foundation", "image", "platform", "spec", "store"]
+
+
+class _SpecType(click.ParamType):  # type: ignore[type-arg]  # generic in stubs of newer clicks only
+    """A path or a catalogue name; completes both."""
+
+    name = "spec"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Catalogue names first, then files."""
+        from staunch.spec.entries import names
+
+        found = [CompletionItem(each) for each in names() if each.startswith(incomplete)]
+        return [*found, CompletionItem(incomplete, type="file")]
+
+
+class _ImageType(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A path, or the name of an image in ``out/``; completes both."""
+
+    name = "image"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Images in ``out/`` first, then files."""
+        from staunch.apps.cli.places import OUT
+
+        there = sorted(each.name for each in OUT.iterdir()) if OUT.is_dir() else []
+        found = [
+            CompletionItem(f"{OUT}/{each}")
+            for each in there
+            if f"{OUT}/{each}".startswith(incomplete)
+        ]
+        return [*found, CompletionItem(incomplete, type="file")]
+
+
+SPEC: Any = _SpecType()
+IMAGE: Any = _ImageType()
+
+spec = click.argument("spec", type=SPEC, required=False, metavar="[SPEC]")
+image = click.argument("image", type=IMAGE, required=False, metavar="[IMAGE]")
+foundation = click.option(
+    "--foundation",
+    metavar="NAME",
+    help="Build on another release than the spec's own, such as debian:12.",
+)
+platform = click.option("--platform", metavar="NAME", help="Which image, such as linux/arm64.")
+store = click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where downloads and layers are kept. Default: $STAUNCH_STORE, else "
+    "$XDG_CACHE_HOME/staunch, else ~/.cache/staunch.",
+)
