@@ -134,7 +134,7 @@ JSON = st.recursive(
                     "annotations",
                     "Env",
                 ]
-            ),  # fmt: skip
+            ),
             inner,
             max_size=6,
         ),

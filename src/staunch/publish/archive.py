@@ -5,10 +5,10 @@ Both are streamed into a file beside their place, synced and renamed.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +21,12 @@ from staunch.model.image import Descriptor, Layer, PlatformImage
 from staunch.ports import Store
 from staunch.publish.layout import (
     PublishedImage,
+    beside,
     host,
     open_blob,
     pieces,
     plan_documents,
+    sweep,
     sync_folder,
     write_all,
 )
@@ -154,9 +156,11 @@ def _archive(out: Path) -> Iterator[_Tar]:
         )
     with host(f"write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.parent / f".{out.name}.{secrets.token_hex(8)}"
+        sweep(out)
+        temporary = beside(out)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
             yield _Tar(fd)
             write_all(fd, tarheader.END)
             os.fsync(fd)

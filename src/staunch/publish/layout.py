@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -180,17 +181,20 @@ def _stands(out: Path) -> bool:
 
 def _create(out: Path, documents: Documents, store: Store) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.parent / f".{out.name}.{secrets.token_hex(8)}"
+    sweep(out)
+    temporary = beside(out)
+    temporary.mkdir()
     blobs = temporary / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
     try:
-        for each in documents.blobs:
-            _copy(open_blob(each, store), blobs / each.digest.hex)
-        _write(temporary / "oci-layout", oci.LAYOUT)
-        _write(temporary / "index.json", documents.index)
-        for folder in (blobs, blobs.parent, temporary):
-            sync_folder(folder)
-        temporary.rename(out)
+        with _locked(temporary):
+            blobs.mkdir(parents=True)
+            for each in documents.blobs:
+                _copy(open_blob(each, store), blobs / each.digest.hex)
+            _write(temporary / "oci-layout", oci.LAYOUT)
+            _write(temporary / "index.json", documents.index)
+            for folder in (blobs, blobs.parent, temporary):
+                sync_folder(folder)
+            temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -208,11 +212,11 @@ def _update(out: Path, documents: Documents, store: Store) -> None:
             for each in documents.blobs:
                 target = blobs / each.digest.hex
                 if not _is_there(target, each):
-                    _replace(target, open_blob(each, store))
+                    _replace(target, open_blob(each, store), blobs)
                     made.append(target)
             sync_folder(blobs)
-            _replace(out / "oci-layout", oci.LAYOUT)
-            _replace(out / "index.json", documents.index)
+            _replace(out / "oci-layout", oci.LAYOUT, blobs)
+            _replace(out / "index.json", documents.index, blobs)
         except BaseException:
             for path in made:
                 path.unlink(missing_ok=True)
@@ -232,8 +236,8 @@ def _is_there(path: Path, wanted: Descriptor) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == wanted.digest.hex
 
 
-def _replace(target: Path, content: Blob | bytes) -> None:
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}"
+def _replace(target: Path, content: Blob | bytes, folder: Path) -> None:
+    temporary = folder / f".{secrets.token_hex(8)}"
     try:
         if isinstance(content, bytes):
             _write(temporary, content)
@@ -243,6 +247,32 @@ def _replace(target: Path, content: Blob | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def beside(out: Path) -> Path:
+    """A new name next to ``out``, for what will be renamed to it."""
+    return out.parent / f".{out.name}.{secrets.token_hex(8)}"
+
+
+def sweep(out: Path) -> None:
+    """Remove what killed writers of ``out`` left beside it; living ones hold a lock."""
+    name = re.compile(re.escape(f".{out.name}.") + "[0-9a-f]{16}")
+    for path in sorted(each for each in out.parent.iterdir() if name.fullmatch(each.name)):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(fd)
 
 
 @contextmanager
