@@ -149,9 +149,10 @@ def rewrite_record(part: Part, kept: Collection[Entry]) -> Entry:
     Raises:
         UntrustedError: the part has no RECORD.
     """
-    record = next(
-        (e for e in part.entries if e.path.endswith(".dist-info/RECORD")),
-        None,
+    record = min(  # the shallowest: wheels such as setuptools carry others' dist-info inside
+        (entry for entry in part.entries if entry.path.endswith(".dist-info/RECORD")),
+        key=lambda entry: entry.path.count("/"),
+        default=None,
     )
     if record is None:
         raise _broken(part.id, "it has no RECORD")

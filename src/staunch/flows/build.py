@@ -1,0 +1,464 @@
+"""Lock → verified parts → one tree → layers → checked, described and published image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from staunch import __version__
+from staunch.assemble.assemble import assemble
+from staunch.assemble.bytecode import Skipped, compile_tree
+from staunch.assemble.checks import check
+from staunch.assemble.debian import Spools, deb_part, deb_reader
+from staunch.assemble.files import FilesReader, files_parts
+from staunch.assemble.interpreter import interpreter
+from staunch.assemble.layers import LayerPlan, plan_layers, write_layers, write_segments
+from staunch.assemble.payloads import Payloads
+from staunch.assemble.segment import facts
+from staunch.assemble.wheel import WheelReader, wheel_part
+from staunch.attest.sbom import sbom
+from staunch.ecosystems import foundations
+from staunch.ecosystems.foundations import Archive
+from staunch.ecosystems.script_only import SCRIPT_ONLY
+from staunch.errors import SpecError
+from staunch.fetch.archive import fetch_package
+from staunch.fetch.wheels import fetch_wheel
+from staunch.flows.lock import fits
+from staunch.flows.sbom import attach_sbom
+from staunch.flows.world import World
+from staunch.formats import oci, zstd
+from staunch.formats.encoder import encoder
+from staunch.formats.labels import image_labels
+from staunch.model.digest import Digest
+from staunch.model.elf import ElfFacts
+from staunch.model.entry import Entry
+from staunch.model.image import Assembled, Descriptor, Layer, PlatformImage
+from staunch.model.lock import Lock, LockedPackage, LockedWheel
+from staunch.model.part import Part, PartKind
+from staunch.model.platform import Platform
+from staunch.model.sources import with_spec
+from staunch.model.spec import Bytecode, ImageSpec, Profile
+from staunch.model.verdict import Refused
+from staunch.ports import PartReader, Verified
+from staunch.publish.archive import write_docker_archive, write_oci_archive
+from staunch.publish.layout import PublishedImage, write_image, write_layout
+
+DOWNLOADS = 6  # at once: more do not help one mirror, and annoy it
+Format = Literal["oci-dir", "oci-archive", "docker-archive"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How the image is written; nothing here changes what is in it."""
+
+    output: Path
+    format: Format = "oci-dir"
+    compression: Literal["zstd", "gzip"] = "zstd"
+    tag: str = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformReport:
+    """What was made for one platform.
+
+    ``sbom`` is SPDX 2.3 JSON, ``described`` its manifest; ``skipped`` modules have no byte code.
+    """
+
+    assembled: Assembled
+    image: PlatformImage
+    sbom: bytes
+    described: Descriptor
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. ``timings_s`` by phase, in order; cache counts segments and layers."""
+
+    published: PublishedImage
+    platforms: tuple[PlatformReport, ...]
+    timings_s: tuple[tuple[str, float], ...]
+    hits: int
+    misses: int
+
+
+@dataclass
+class _Timings:
+    """Seconds by phase: for the report only, nothing in an image depends on them."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+def build(spec: ImageSpec, lock: Lock, world: World, options: BuildOptions) -> BuildReport:
+    """Build every platform of ``spec`` from ``lock`` and write the image.
+
+    The digest is a function of the lock, the digest of ``files`` and Staunch's version. Nothing is
+    written to ``options.output`` before every closing check has passed.
+
+    Raises:
+        SpecError: the lock does not fit the spec, or the finished tree breaks a rule.
+        UntrustedError: a package, wheel or index is not what the lock promises.
+        UndecidedError: something could not be fetched.
+        HostError: the disk is full, or a folder may not be written.
+    """
+    match fits(spec, lock):
+        case Refused(reasons):
+            raise SpecError(
+                f"the lock does not fit {spec.source or spec.name}",
+                why="; ".join(reasons),
+                mend="run `staunch lock` to bring it up to date",
+            )
+        case _:
+            pass
+    if lock.encoder != zstd.ENCODER_ID:
+        raise SpecError(
+            "the lock wants another encoder",
+            why=f"the lock says {lock.encoder}, this version of Staunch has {zstd.ENCODER_ID}",
+            mend="build with the version of Staunch that made the lock, or lock again",
+        )
+    if options.format == "docker-archive" and len(spec.platforms) > 1:
+        raise SpecError(
+            "a docker archive holds one platform",
+            why=f"the spec asks for {', '.join(map(str, spec.platforms))}",
+            mend="name one with `--platform`, or write an `oci-archive`",
+        )
+    timings = _Timings()
+    built = [
+        _platform(spec, lock, platform, world, options, timings)
+        for platform in sorted(spec.platforms)
+    ]
+    with timings.phase("publish"):
+        published = _publish(spec, built, world, options)
+    return BuildReport(
+        published,
+        tuple(each.report for each in built),
+        tuple(timings.seconds.items()),
+        sum(each.hits for each in built),
+        sum(each.misses for each in built),
+    )
+
+
+def _tools(spec: ImageSpec, lock: Lock, world: World) -> tuple[LockedPackage, ...]:
+    """The byte compiler's packages for this host."""
+    if spec.python is None or spec.python.bytecode is Bytecode.NONE:
+        return ()
+    for each in lock.tools:
+        if each.architecture == world.architecture:
+            return each.packages
+    raise SpecError(
+        f"the lock has no byte compiler for {world.architecture}",
+        why=f"it holds one for {', '.join(each.architecture for each in lock.tools) or 'no host'}",
+        mend="run `staunch lock` on a host like this one, or set `python: {bytecode: none}`",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    report: PlatformReport
+    hits: int
+    misses: int
+
+
+def _platform(
+    spec: ImageSpec,
+    lock: Lock,
+    platform: Platform,
+    world: World,
+    options: BuildOptions,
+    timings: _Timings,
+) -> _Built:
+    locked = lock.on(platform)
+    if locked is None:
+        raise SpecError(
+            f"the lock has nothing for {platform}",
+            why=f"it holds {', '.join(str(each.platform) for each in lock.platforms)}",
+            mend="run `staunch lock`",
+        )
+    packages = [each for each in locked.packages if spec.profile in each.profiles]
+    wheels = [each for each in locked.wheels if spec.profile in each.profiles]
+    tools = _tools(spec, lock, world)
+    with timings.phase("fetch"):
+        world.progress.step(f"fetching {len(packages) + len(wheels)} packages for {platform}")
+        blobs = _fetch(spec, lock, (*packages, *tools), wheels, world)
+    with world.store.scratch() as scratch:
+        sources = _Sources(spec, blobs, Spools(scratch))
+        with timings.phase("read"):
+            world.progress.step("reading packages")
+            parts, tool_parts = _parts(spec, lock, packages, wheels, tools, sources, world)
+        with timings.phase("assemble"):
+            world.progress.step(f"assembling {spec.name} for {platform}")
+            payloads = Payloads(sources.reader, world.store)
+            assembled, skipped = _assemble(
+                spec, platform, parts, tool_parts, wheels, payloads, sources, world
+            )
+        code = encoder(options.compression)
+        plans = plan_layers(assembled, code)
+        with timings.phase("layers"):
+            world.progress.step("writing layers")
+            counts = write_segments(
+                plans,
+                sources.reader,
+                world.store,
+                code,
+                threads=world.threads,
+                progress=world.progress,
+            )
+        with timings.phase("check"):
+            check(assembled, _elf(plans, world), spec=spec, payloads=payloads)
+        with timings.phase("layers"):
+            written = write_layers(
+                plans,
+                sources.reader,
+                world.store,
+                code,
+                threads=world.threads,
+                progress=world.progress,
+            )
+    with timings.phase("describe"):
+        config = _config(spec, lock, platform, written.layers)
+        image = write_image(platform, written.layers, config, world.store)
+        document = sbom(
+            assembled,
+            name=spec.name,
+            created=lock.created,
+            seed=image.manifest.digest,
+            staunch_version=__version__,
+        )
+        described = attach_sbom(world.store, image, document)
+    report = PlatformReport(assembled, image, document, described, skipped)
+    return _Built(report, written.hits, counts.misses + written.misses)
+
+
+class _Sources:
+    """Where the payloads of every part come from, by part id. Thread-safe after filling."""
+
+    def __init__(self, spec: ImageSpec, blobs: Mapping[Digest, Verified], spools: Spools) -> None:
+        self.blobs, self.spools = blobs, spools
+        self._files = {f"files:{number}": each for number, each in enumerate(spec.files)}
+        self._image: dict[str, Part] = {}
+        self._tools: dict[str, Part] = {}
+
+    def add(self, parts: Sequence[Part], tools: Sequence[Part]) -> None:
+        self._image.update((each.id, each) for each in parts)
+        self._tools.update((each.id, each) for each in tools)
+
+    def reader(self, part_id: str) -> PartReader:
+        """The reader of a part of the image."""
+        if part_id in self._files:
+            return FilesReader(self._files[part_id])
+        return self._of(self._image[part_id])
+
+    def tool(self, part_id: str) -> PartReader:
+        """The reader of a package of the byte compiler."""
+        return self._of(self._tools[part_id])
+
+    def _of(self, part: Part) -> PartReader:
+        verified = self.blobs[part.digest or Digest.of(b"")]
+        if part.kind is PartKind.WHEEL:
+            return WheelReader(verified)
+        return deb_reader(verified, part.id, spools=self.spools)
+
+
+def _fetch(
+    spec: ImageSpec,
+    lock: Lock,
+    packages: Sequence[LockedPackage],
+    wheels: Sequence[LockedWheel],
+    world: World,
+) -> dict[Digest, Verified]:
+    """Every package and wheel, from the store or a mirror, checked against the lock."""
+    mirrors = _mirrors(spec, lock, world)
+    sources = with_spec(world.sources, spec.python) if spec.python else world.sources
+
+    def deb(each: LockedPackage) -> Verified:
+        return fetch_package(
+            each,
+            mirrors=mirrors[each.repository],
+            transport=world.transport,
+            store=world.store,
+            progress=world.progress,
+        )
+
+    def wheel(each: LockedWheel) -> Verified:
+        return fetch_wheel(
+            each,
+            sources,
+            transport=world.transport,
+            store=world.store,
+            progress=world.progress,
+        )
+
+    with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="fetch") as pool:
+        waiting = [pool.submit(deb, each) for each in packages]
+        waiting += [pool.submit(wheel, each) for each in wheels]
+        return {each.digest: each for each in gathered(waiting)}
+
+
+def _mirrors(spec: ImageSpec, lock: Lock, world: World) -> dict[str, tuple[str, ...]]:
+    """Base URLs by repository; last, the snapshot of the lock's own day, which forgets nothing."""
+    release = foundations.release(spec.foundation)
+    dates = {each.id: each.date for each in lock.repositories}
+    found = {}
+    for archive in (*release.archives, *map(Archive.of, spec.repositories)):
+        mirrors = world.mirrors(archive, spec.snapshot)
+        if archive.snapshots and archive.id in dates:
+            mirrors += world.mirrors(archive, dates[archive.id])
+        found[archive.id] = tuple(dict.fromkeys(mirrors))
+    return found
+
+
+def _parts(
+    spec: ImageSpec,
+    lock: Lock,
+    packages: Sequence[LockedPackage],
+    wheels: Sequence[LockedWheel],
+    tools: Sequence[LockedPackage],
+    sources: _Sources,
+    world: World,
+) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """What each package holds: the image's parts, and the byte compiler's."""
+
+    def deb(each: LockedPackage) -> Part:
+        return deb_part(
+            each, sources.blobs[each.digest], world.store, spec.foundation, spools=sources.spools
+        )
+
+    def wheel(each: LockedWheel) -> Part:
+        return wheel_part(each, sources.blobs[each.digest], python=lock.python or "")
+
+    with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
+        of_debs = [pool.submit(deb, each) for each in packages]
+        of_wheels = [pool.submit(wheel, each) for each in wheels]
+        of_tools = [pool.submit(deb, each) for each in tools]
+        parts = (*gathered([*of_debs, *of_wheels]), *files_parts(spec.files))
+        tool_parts = tuple(gathered(of_tools))
+    sources.add(parts, tool_parts)
+    return parts, tool_parts
+
+
+def _assemble(
+    spec: ImageSpec,
+    platform: Platform,
+    parts: Sequence[Part],
+    tools: Sequence[Part],
+    wheels: Sequence[LockedWheel],
+    payloads: Payloads,
+    sources: _Sources,
+    world: World,
+) -> tuple[Assembled, tuple[Skipped, ...]]:
+    skipped: list[Skipped] = []
+
+    def compile_modules(entries: tuple[Entry, ...], of: Sequence[Part]) -> Sequence[Part]:
+        with interpreter(
+            tools, sources.tool, world.store, world.runner, workers=world.threads
+        ) as compiler:
+            code = compile_tree(
+                entries,
+                of,
+                reader_of=sources.reader,
+                interpreter=compiler,
+                store=world.store,
+                profile=spec.profile,
+                progress=world.progress,
+            )
+        skipped.extend(code.skipped)
+        return code.parts
+
+    names = {each.name for each in parts if each.kind is PartKind.DEB}
+    compiled = spec.python is not None and spec.python.bytecode is not Bytecode.NONE
+    assembled = assemble(
+        spec,
+        platform,
+        parts,
+        payloads=payloads,
+        direct={each.name for each in wheels if each.direct},
+        omitted={dependency for _, dependency in SCRIPT_ONLY if dependency not in names},
+        compile_modules=compile_modules if compiled else None,
+    )
+    return assembled, tuple(skipped)
+
+
+def _elf(plans: Sequence[LayerPlan], world: World) -> dict[str, ElfFacts]:
+    found: dict[str, ElfFacts] = {}
+    for plan in plans:
+        for segment in plan.segments:
+            found |= facts(segment, world.store)
+    return found
+
+
+def _config(spec: ImageSpec, lock: Lock, platform: Platform, written: Sequence[Layer]) -> bytes:
+    return oci.image_config(
+        platform,
+        written,
+        created=lock.created,
+        env=tuple((environment(spec) | dict(spec.env)).items()),
+        user=spec.user,
+        entrypoint=spec.entrypoint,
+        cmd=spec.cmd,
+        workdir=spec.workdir,
+        labels=(*spec.labels, *image_labels(spec)),
+        history=tuple(f"staunch: {each.name}" for each in written),
+    )
+
+
+def environment(spec: ImageSpec) -> dict[str, str]:
+    """What every image sets; the spec's ``env`` comes on top.
+
+    ``HOME`` is the one writable place: it exists for an arbitrary user ID and a read-only root.
+    ``USER`` lets ``getpass.getuser()`` answer for a user ID that ``passwd`` does not know.
+    """
+    found = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+    }
+    if spec.profile is Profile.INFERENCE:
+        found |= {"HOME": "/tmp", "USER": "nonroot"}  # noqa: S108 - a path of the image
+        if spec.python is not None:
+            found["PYTHONDONTWRITEBYTECODE"] = "1"
+    return found
+
+
+def _publish(
+    spec: ImageSpec, built: Sequence[_Built], world: World, options: BuildOptions
+) -> PublishedImage:
+    world.progress.step(f"writing {options.output}")
+    images = [each.report.image for each in built]
+    referrers = [each.report.described for each in built]
+    if options.format == "docker-archive":
+        return write_docker_archive(
+            images, name=spec.name, tag=options.tag, out=options.output, store=world.store
+        )
+    write = write_layout if options.format == "oci-dir" else write_oci_archive
+    return write(
+        images,
+        name=spec.name,
+        tag=options.tag,
+        out=options.output,
+        store=world.store,
+        referrers=referrers,
+    )
+
+
+def gathered(waiting: Sequence[Future[T]]) -> list[T]:
+    """Every result, in order; the first failure cancels what has not begun."""
+    try:
+        return [each.result() for each in waiting]
+    except BaseException:
+        for each in waiting:
+            each.cancel()
+        raise
