@@ -195,8 +195,7 @@ class Build:
         if not self.tested.asked:
             ran = "no tests were run" if self.spec.tests else "the spec has no tests"
             return ["", f"Tests: {ran}"]
-        for each in self.tested.reports:
-            lines.append(tests_text(each, verbose=False))
+        lines += [tests_text(each, verbose=False) for each in self.tested.reports]
         for unknown in self.tested.unknown:
             lines += [f"Tests: {unknown.what}", f"  why:  {unknown.why}", f"  mend: {unknown.mend}"]
         return lines
@@ -377,21 +376,21 @@ def lock_text(lock: Lock, path: Path, *, changed: bool, moves: Sequence[Move]) -
             f"  {each.platform}: {count} packages for inference, {len(each.packages)} in all, "
             f"{len(each.wheels)} wheels"
         )
-    for repository in lock.repositories:
-        lines.append(
-            f"  {repository.id} {repository.suite} of {repository.date:%Y-%m-%d %H:%M} UTC, "
-            f"signed by {', '.join(each[-16:] for each in repository.signers)}"
-        )
-    for move in moves:
-        lines.append(
-            f"  {move.name}: {move.before or 'not there'} → {move.after or 'gone'}"
-            f"  ({move.kind}, {move.platform})"
-        )
-    for each in lock.platforms:
-        for held in each.held_back:
-            lines.append(
-                f"  held back: {held.name} wanted {held.wanted}, got {held.got}: {held.why}"
-            )
+    lines += [
+        f"  {each.id} {each.suite} of {each.date:%Y-%m-%d %H:%M} UTC, "
+        f"signed by {', '.join(signer[-16:] for signer in each.signers)}"
+        for each in lock.repositories
+    ]
+    lines += [
+        f"  {each.name}: {each.before or 'not there'} → {each.after or 'gone'}"
+        f"  ({each.kind}, {each.platform})"
+        for each in moves
+    ]
+    lines += [
+        f"  held back: {each.name} wanted {each.wanted}, got {each.got}: {each.why}"
+        for on in lock.platforms
+        for each in on.held_back
+    ]
     return "\n".join(lines)
 
 
