@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import posixpath
 import re
@@ -25,7 +26,7 @@ _CERTIFICATE_BYTES = 1 << 20
 # ASN.1 string types that X509_NAME_hash makes UTF-8, lower case, single spaces (a_strex.c, x_name.c)
 _STRINGS = {12: "utf-8", 19: "ascii", 20: "latin-1", 22: "ascii", 26: "ascii"}
 _BMP, _UNIVERSAL = 30, 28
-_SEQUENCE, _SET, _UTF8 = 0x30, 0x31, 0x0C
+_SEQUENCE, _SET, _UTF8, _VERSION = 0x30, 0x31, 0x0C, 0xA0
 _CONF_HEAD = b"""\
 # This file lists certificates that you wish to use or to ignore to be
 # installed in /etc/ssl/certs.
@@ -191,13 +192,13 @@ def _hashes(text: bytes) -> tuple[str, str] | None:
     if len(pems) != 1:
         return None
     try:
-        certificate = x509.load_pem_x509_certificate(pems[0])
-        subject = certificate.subject.public_bytes()
-        fingerprint = hashlib.sha1(
-            certificate.public_bytes(Encoding.DER), usedforsecurity=False
-        ).hexdigest()
-        return subject_hash(subject), fingerprint
-    except ValueError:
+        der = binascii.a2b_base64(b"".join(pems[0].splitlines()[1:-1]))
+        # Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0] version, serialNumber,
+        #   signature, issuer, validity, subject, … (RFC 5280, 4.1)
+        fields = list(_elements(next(_elements(_only(der, _SEQUENCE)))[1]))
+        tag, subject = fields[5 if fields[0][0] == _VERSION else 4]
+        return subject_hash(_encoded(tag, subject)), hashlib.sha256(der).hexdigest()
+    except (ValueError, IndexError, StopIteration):
         return None  # in the bundle it stays, as update-ca-certificates leaves it there
 
 

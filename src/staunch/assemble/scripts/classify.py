@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from staunch.assemble.scripts import builtins, files, packaging, people, system, text  # noqa: F401
 from staunch.assemble.scripts.evaluate import Shell, Unknowable, World
@@ -29,17 +29,50 @@ _WHY_CHARS = 1200
 
 
 def in_order(parts: Sequence[Part]) -> list[Part]:
-    """Debian packages in the order their scripts are followed: the foundation's, then by id."""
+    """Debian packages in the order their scripts are followed: dependencies first, the foundation's."""
     rank = {name: number for number, name in enumerate(_FIRST)}
     debs = [part for part in parts if part.kind is PartKind.DEB]
-    return sorted(debs, key=lambda part: (rank.get(part.name, len(rank)), part.id))
+    debs.sort(key=lambda part: (rank.get(part.name, len(rank)), part.id))
+    by_name = {part.name: part for part in debs}
+    done: dict[str, Part] = {}
+    for part in debs:
+        _visit(part, by_name, done)
+    return list(done.values())
+
+
+def _visit(part: Part, by_name: Mapping[str, Part], done: dict[str, Part]) -> None:
+    """Put what ``part`` depends on before it; a circle is cut where it is first met."""
+    todo = [(part, iter(_depends(part)))]
+    begun = {part.name}
+    while todo:
+        here, names = todo[-1]
+        following = next(names, None)
+        if following is None:
+            done.setdefault(here.name, here)
+            todo.pop()
+        elif following in by_name and following not in done and following not in begun:
+            begun.add(following)
+            todo.append((by_name[following], iter(_depends(by_name[following]))))
+
+
+def _depends(part: Part) -> list[str]:
+    control = (part.member("control") or b"").decode("utf-8", "replace")
+    unfolded = re.sub(r"\n[ \t]+", " ", control)
+    names: set[str] = set()
+    for line in unfolded.splitlines():
+        key, _, value = line.partition(":")
+        if key in ("Depends", "Pre-Depends"):
+            names.update(re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)", value))
+    return sorted(names)
 
 
 def follow(world: World, parts: Sequence[Part], scripts: Sequence[str]) -> list[ScriptNote]:
     """Follow these scripts of all packages, changing ``world``; all preinst before any postinst."""
     notes: list[ScriptNote] = []
+    ordered = in_order(parts)
+    world.packages = {part.name: part for part in ordered}
     for name in scripts:
-        for part in in_order(parts):
+        for part in ordered:
             data = part.member(name)
             if data is not None:
                 notes.append(_note(world, part, name, data))

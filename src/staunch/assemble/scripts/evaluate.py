@@ -49,6 +49,7 @@ _STEPS = 20_000
 _CALLS = 40
 _OUTPUT_CHARS = limits.MIB
 _ROUNDS = 1000
+_VERSIONED = re.compile(r"(?<=python)3?(?:\.\d+)?$")
 _SPECIAL = frozenset((":", ".", "export", "readonly", "set", "unset", "eval", "exec"))
 PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/share/debconf")
 """Where a program named by its whole path is known by its last part."""
@@ -91,6 +92,7 @@ class World:
     alternatives: Alternatives
     diversions: list[Diversion] = field(default_factory=list)
     overrides: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    packages: dict[str, Part] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class Shell:
     folder: str = "/"
     answers: dict[str, str] = field(default_factory=dict)  # debconf
     stdin: str | None = None
+    temporaries: list[str] = field(default_factory=list)
     errexit: bool = False
     _guarded: int = 0  # depth of conditions, where `set -e` does not count
     _wanted: int = 0  # depth of conditions and captures: an unknown command must not be guessed
@@ -183,7 +186,8 @@ class Shell:
         if old is not None:
             made = replace(made, mode=old.mode, uid=old.uid, gid=old.gid)
         self.world.tree.replace(made)
-        self.effect(f"writes /{place}")
+        if place not in self.temporaries:
+            self.effect(f"writes /{place}")
 
     def source(self, block: Block) -> None:
         """Follow another script in this shell."""
@@ -205,6 +209,9 @@ class Shell:
             self.status = getattr(error, "status", 0)
         except RecursionError:
             raise Unknowable("it is nested too deeply") from None
+        finally:
+            for path in self.temporaries:
+                self.world.tree.remove(path, recursive=True)
         return self.status
 
     def _tick(self) -> None:
@@ -394,9 +401,11 @@ class Shell:
             self._function(body, arguments)
             return
         # a path to a program: by its name, when it lies where programs lie
-        if "/" in name and posixpath.dirname(name).lstrip("/") in PROGRAM_FOLDERS:
+        if (
+            "/" in name and posixpath.dirname(name).lstrip("/") in PROGRAM_FOLDERS
+        ) or name.startswith("/usr/lib/"):
             name = posixpath.basename(name)
-        handler = self.commands.get(name)
+        handler = self.commands.get(name) or self.commands.get(_VERSIONED.sub("", name))
         if handler is not None:
             self.status = handler(self, arguments)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import posixpath
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from staunch.model.entry import Entry, Kind
 
 _GROUP = "files"
 _EPHEMERAL = ("run/", "var/run/", "tmp/", "dev/", "proc/", "sys/")
+_TYPES = {Kind.DIR: "d", Kind.FILE: "f", Kind.HARDLINK: "f", Kind.SYMLINK: "l"}
 _CLAUSE = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
 
 
@@ -346,6 +348,75 @@ def stat(shell: Shell, arguments: list[str]) -> int:
         }
         shell.write(re.sub(r"%([augUG])", lambda found, v=values: v[found[1]], form) + "\n")  # type: ignore[misc]
     return 0
+
+
+@command("mktemp", group=_GROUP)
+def mktemp(shell: Shell, arguments: list[str]) -> int:
+    """A name of its own below /tmp; gone when the script ends."""
+    given, _ = options(arguments, valued="pt")
+    place = f"tmp/.staunch-{len(shell.temporaries)}"
+    shell.temporaries.append(place)
+    if "d" in given or "directory" in given:
+        shell.world.tree.add(Entry.directory(place, owner=OWNER))
+    elif "u" not in given:
+        shell.world.tree.add(Entry.inline(place, b"", owner=OWNER))
+    shell.write(f"/{place}\n")
+    return 0
+
+
+@command("ls", group=_GROUP)
+def ls(shell: Shell, arguments: list[str]) -> int:
+    """Names in a folder, or those of files that are there."""
+    given, paths = options(arguments)
+    if not set(given) <= {"1", "L", "d", "A"}:
+        raise Unknowable("it lists files with other options")
+    status = 0
+    for path in paths or [shell.folder]:
+        entry = shell.entry(path, follow="L" in given)
+        if entry is None:
+            status = 2
+        elif entry.kind is not Kind.DIR or "d" in given:
+            shell.write(f"{path}\n")
+        else:
+            names = [each.path.rpartition("/")[2] for each in shell.world.tree.children(entry.path)]
+            kept = [name for name in names if "A" in given or not name.startswith(".")]
+            shell.write("".join(f"{name}\n" for name in kept))
+    return status
+
+
+@command("find", group=_GROUP)
+def find(shell: Shell, arguments: list[str]) -> int:
+    """Files below folders, by ``-name``, ``-type``, ``-maxdepth`` and ``-mindepth`` alone."""
+    folders: list[str] = []
+    words = list(arguments)
+    while words and not words[0].startswith(("-", "(", "!")):
+        folders.append(words.pop(0))
+    tests: dict[str, str] = {}
+    while words:
+        word = words.pop(0)
+        if word == "-print":
+            continue
+        if word not in ("-name", "-type", "-maxdepth", "-mindepth") or word in tests or not words:
+            raise Unknowable("it looks for files with other conditions")
+        tests[word] = words.pop(0)
+    status = 0
+    for folder in folders or ["."]:
+        root = shell.entry(folder, follow=False)
+        if root is None:
+            status = 1
+            continue
+        for each in (root, *shell.world.tree.under(root.path)):
+            below = each.path[len(root.path) :].strip("/")
+            depth = below.count("/") + 1 if below else 0
+            name = each.path.rpartition("/")[2]
+            if not int(tests.get("-mindepth", "0")) <= depth <= int(tests.get("-maxdepth", "99")):
+                continue
+            if "-name" in tests and not fnmatch.fnmatchcase(name, tests["-name"]):
+                continue
+            if "-type" in tests and tests["-type"] != _TYPES[each.kind]:
+                continue
+            shell.write(f"{folder.rstrip('/')}/{below}\n" if below else f"{folder}\n")
+    return status
 
 
 def changed_mode(mode: int, text: str, *, folder: bool) -> int:

@@ -39,10 +39,9 @@ _LIBCRYPTO = re.compile(r"libcrypto\.so\.\d+")
 
 def finish(world: World, parts: Sequence[Part], *, foundation: Foundation, training: bool) -> None:
     """Add what an image needs whichever packages it has."""
-    del foundation
     tree = world.tree
     _nsswitch(world)
-    _time_zone(tree)
+    _time_zone(tree, foundation)
     _shell(tree)
     _python(tree)
     _ssl(world, parts)
@@ -70,13 +69,13 @@ def _nsswitch(world: World) -> None:
     world.tree.add(Entry.inline("etc/nsswitch.conf", data, owner=OWNER))
 
 
-def _time_zone(tree: Tree) -> None:
+def _time_zone(tree: Tree, foundation: Foundation) -> None:
     """Tzdata's answer when nobody is asked: UTC."""
     if tree.get("usr/share/zoneinfo/Etc/UTC", follow=True) is None:
         return
     if tree.get("etc/localtime") is None:
         tree.add(Entry.symlink("etc/localtime", "/usr/share/zoneinfo/Etc/UTC", owner=OWNER))
-    if tree.get("etc/timezone") is None:
+    if foundation.release == "12" and tree.get("etc/timezone") is None:
         tree.add(Entry.inline("etc/timezone", b"Etc/UTC\n", owner=OWNER))
 
 

@@ -11,6 +11,7 @@ from staunch.assemble.scripts.registry import command, without_effect
 from staunch.assemble.tree import Diversion
 from staunch.ecosystems.deb import order
 from staunch.errors import SpecError
+from staunch.model.part import Part
 
 _GROUP = "packages"
 _RELATIONS: dict[str, tuple[Callable[[int], bool], bool]] = {
@@ -57,7 +58,80 @@ def dpkg(shell: Shell, arguments: list[str]) -> int:
         return 0
     if arguments[:1] == ["--validate-version"]:
         return 0
+    if arguments[:1] in (["-L"], ["--listfiles"]) and len(arguments) == 2:
+        part = _package(shell, arguments[1])
+        if part is None:
+            return 1
+        shell.write("/.\n" + "".join(f"/{entry.path}\n" for entry in part.entries))
+        return 0
+    if arguments[:1] in (["-S"], ["--search"]) and len(arguments) == 2:
+        path = arguments[1].lstrip("/")
+        owners = [p.name for p in shell.world.packages.values() if _ships(p, path)]
+        if "*" in path or not arguments[1].startswith("/"):
+            raise Unknowable("it looks for a package by a pattern")
+        if owners:
+            shell.write(f"{', '.join(sorted(owners))}: /{path}\n")
+        return 0 if owners else 1
+    if arguments[:1] in (["-s"], ["--status"]) and len(arguments) == 2:
+        part = _package(shell, arguments[1])
+        if part is not None:
+            shell.write(f"Package: {part.name}\nStatus: install ok installed\n")
+            shell.write(f"Version: {part.version}\n")
+        return 0 if part is not None else 1
     raise Unknowable(f"it asks dpkg {' '.join(arguments)[:60]}")
+
+
+def _package(shell: Shell, name: str) -> Part | None:
+    return shell.world.packages.get(name.partition(":")[0])
+
+
+def _ships(part: Part, path: str) -> bool:
+    return any(entry.path == path for entry in part.entries)
+
+
+@command("dpkg-query", group=_GROUP)
+def dpkg_query(shell: Shell, arguments: list[str]) -> int:
+    """Name, version, architecture and state of the image's packages."""
+    form, names, shows = "${Package}\\t${Version}\\n", [], False
+    words = iter(arguments)
+    for word in words:
+        if word in ("-W", "--show"):
+            shows = True
+        elif word in ("-f", "--showformat"):
+            form = next(words, "")
+        elif word.startswith(("-f=", "--showformat=")):
+            form = word.partition("=")[2]
+        elif word.startswith("-f"):
+            form = word[2:]
+        elif word.startswith("-"):
+            raise Unknowable(f"it asks dpkg-query {word}")
+        else:
+            names.append(word)
+    if not shows or any("*" in name for name in names) or not names:
+        raise Unknowable("it asks dpkg-query in another way")
+    status = 0
+    for name in names:
+        part = _package(shell, name)
+        if part is None:
+            status = 1
+            continue
+        # what a package is before its own postinst has run
+        state = "unpacked" if part is shell.part else "installed"
+        values = {
+            "Package": part.name,
+            "Version": part.version,
+            "Architecture": shell.world.platform.deb,
+            "Status": f"install ok {state}",
+            "db:Status-Status": state,
+            "Conffiles": "",
+        }
+        text = form.replace("\\n", "\n").replace("\\t", "\t")
+        for field in re.findall(r"\$\{([^}]*)\}", text):
+            if field not in values:
+                raise Unknowable(f"it asks dpkg-query for {field[:40]}")
+            text = text.replace(f"${{{field}}}", values[field])
+        shell.write(text)
+    return status
 
 
 def _compare(words: list[str]) -> int:

@@ -43,6 +43,39 @@ without_effect(
 without_effect("sync", "sleep", "logger", "clear", why="nothing that an image keeps")
 
 
+without_effect(
+    "make-ssl-cert",
+    why="a private key is made by each machine for itself, never in an image",
+)
+without_effect("getcap", why="no file of a package comes with capabilities")
+without_effect("update-binfmts", why="binary formats are the host's kernel's to know")
+without_effect("journalctl", "systemd-hwdb", why="an index for a service manager's own use")
+
+
+@command("python", "py_compile.py", group=_GROUP)
+def python(shell: Shell, arguments: list[str]) -> int:
+    """Byte code alone, which is compiled natively; any other program stays unreproduced."""
+    programs = [each for each in arguments if not each.startswith("-")]
+    tool = programs[0].rpartition("/")[2] if programs else ""
+    if tool in ("py_compile.py", "compileall.py") or "-mcompileall" in arguments:
+        shell.ignore("byte code is compiled natively, as the spec's `bytecode:` says")
+        return 0
+    raise Unknowable("it runs a Python program")
+
+
+@command("glib-compile-schemas", "gio-querymodules", group=_GROUP)
+def glib_index(shell: Shell, arguments: list[str]) -> int:
+    """Nothing where the image has nothing to put in the index; else it stays unreproduced."""
+    folders = [each for each in arguments if not each.startswith("-")]
+    for folder in folders:
+        entry = shell.entry(folder)
+        names = shell.world.tree.children(entry.path) if entry is not None else []
+        if any(each.path.endswith((".gschema.xml", ".so")) for each in names):
+            raise Unknowable(f"an index of {folder} is not made")
+    shell.ignore("there is nothing to put in the index")
+    return 0
+
+
 @command("systemd-tmpfiles", group=_GROUP)
 def systemd_tmpfiles(shell: Shell, arguments: list[str]) -> int:
     """Folders, files and links of the named ``tmpfiles.d`` files, outside /run and /tmp."""

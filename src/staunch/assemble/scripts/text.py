@@ -136,6 +136,39 @@ def sort(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
+@command("uniq", group=_GROUP)
+def uniq(shell: Shell, arguments: list[str]) -> int:
+    """Neighbouring lines once."""
+    if arguments:
+        raise Unknowable("it calls uniq with options")
+    last: str | None = None
+    for line in _input(shell, []).splitlines():
+        if line != last:
+            shell.write(f"{line}\n")
+        last = line
+    return 0
+
+
+@command("seq", group=_GROUP)
+def seq(shell: Shell, arguments: list[str]) -> int:
+    """Numbers one after the other."""
+    if not 1 <= len(arguments) <= 2 or not all(re.fullmatch(r"-?\d{1,4}", a) for a in arguments):
+        raise Unknowable("it counts in another way")
+    first, last = (1, int(arguments[0])) if len(arguments) == 1 else map(int, arguments)
+    shell.write("".join(f"{number}\n" for number in range(first, last + 1)))
+    return 0
+
+
+@command("wc", group=_GROUP)
+def wc(shell: Shell, arguments: list[str]) -> int:
+    """Counts lines."""
+    given, paths = options(arguments)
+    if set(given) != {"l"} or paths:
+        raise Unknowable("it counts something else than lines")
+    shell.write(f"{_input(shell, []).count(chr(10))}\n")
+    return 0
+
+
 @command("tr", group=_GROUP)
 def tr(shell: Shell, arguments: list[str]) -> int:
     """Single characters for others, or taken out."""
@@ -171,20 +204,29 @@ def sed(shell: Shell, arguments: list[str]) -> int:
     """One ``s`` or ``d`` command over the input."""
     given, words = options(arguments, valued="e")
     script = given.get("e") or (words.pop(0) if words else "")
-    if not set(given) <= {"e", "E", "r"}:
+    if not set(given) <= {"e", "E", "r", "n"}:
         raise Unknowable("it calls sed with other options")
+    if "n" in given:
+        found = re.fullmatch(r"/((?:[^/\\]|\\.)*)/p", script)
+        if found is None:
+            raise Unknowable(f"it edits by {script[:40]!r}")
+        keep = re.compile(_expression(found[1].replace("\\/", "/"), extended=False))
+        for line in _input(shell, words).splitlines():
+            shell.write(f"{line}\n" if keep.search(line) else "")
+        return 0
     extended = "E" in given or "r" in given
     if found := re.fullmatch(r"/((?:[^/\\]|\\.)*)/d", script):
         drop = re.compile(_expression(found[1].replace("\\/", "/"), extended=extended))
         lines = [line for line in _input(shell, words).splitlines() if not drop.search(line)]
     elif found := re.fullmatch(r"s(\W)(.*?)(?<!\\)\1(.*?)(?<!\\)\1(g?)", script, re.DOTALL):
         mark, old, new, everywhere = found.groups()
-        if "\\" in new.replace("\\" + mark, "").replace("\\\\", "") or "&" in new:
+        if re.search(r"\\(?![n1-9\\/|,:#])|(?<!\\)&", new):
             raise Unknowable(f"it replaces by {script[:40]!r}")
         pattern = re.compile(_expression(old.replace("\\" + mark, mark), extended=extended))
         fresh = new.replace("\\" + mark, mark)
+        fresh = re.sub(r"\\([1-9])", r"\\g<\1>", fresh)
         lines = [
-            pattern.sub(lambda _: fresh, line, count=0 if everywhere else 1)
+            pattern.sub(fresh, line, count=0 if everywhere else 1)
             for line in _input(shell, words).splitlines()
         ]
     else:
