@@ -176,10 +176,13 @@ def test_build_tools():
         f"{SITE}/torch/x.py": b"",
         f"{SITE}/x/cli.exe": b"",
     }
-    assert gone("build-tools", "wheel:torch", torch) == {
-        f"{SITE}/torch/bin/protoc",
-        f"{SITE}/x/cli.exe",
-    }
+    torch[f"{SITE}/torch/test/Dict_test"] = b""
+    for direct in ([], ["torch"]):
+        assert gone("build-tools", "wheel:torch", torch, direct=direct) == {
+            f"{SITE}/torch/bin/protoc",
+            f"{SITE}/torch/test/Dict_test",
+            f"{SITE}/x/cli.exe",
+        }
     ninja = {
         "usr/local/bin/ninja 0755": b"",
         f"{SITE}/ninja/data/bin/ninja": b"",
@@ -346,7 +349,7 @@ class TestExecutables:
             part("deb:python3.13-minimal", {"usr/bin/python3.13 0755": b"", "usr/bin/python3": "python3.13"}),
             part("deb:curl", {"usr/bin/curl 0755": b"", "usr/lib/curl/helper 0755": b""}),
             part("deb:tool", {"usr/bin/tool 0755": b"", "usr/bin/alias": "tool", "usr/libexec/x 0755": b"", "usr/bin/wanted 0755": b"", "usr/bin/tested 0755": b""}),
-            part("wheel:torch", {f"{SITE}/torch/bin/torch_shm_manager 0755": b"", "usr/local/bin/torchrun 0755": b"#!/usr/bin/python3.13\n", f"{SITE}/triton/ptxas 0755": b""}),
+            part("wheel:torch", {f"{SITE}/torch/bin/torch_shm_manager 0755": b"\x7fELF", "usr/local/bin/torchrun 0755": b"#!/usr/bin/python3.13\n", f"{SITE}/triton/ptxas 0755": b"\x7fELF", f"{SITE}/torch/data 0755": b"{}"}),
             part("files:0", {"app/run 0755": b""}),
             packages=["curl"], keep=("usr/bin/ldd",), entrypoint=("wanted",), tests=(TestSpec(("/usr/bin/tested",)),),
         )  # fmt: skip

@@ -9,7 +9,6 @@ from staunch.assemble.rules.base import (
     Context,
     Outcome,
     Rule,
-    base_name,
     remove,
     remove_where,
     site_path,
@@ -48,18 +47,20 @@ def _is_static(path: str) -> bool:
 
 
 def _is_tool(context: Context, entry: Entry) -> bool:
-    if entry.owner.startswith("files:") or context.asked_for(entry.owner):
+    kind, _, name = entry.owner.partition(":")
+    if kind == "files":
+        return False
+    if kind == "wheel" and name in TOOLS and context.asked_for(entry.owner):
         return False
     inner = site_path(entry.path)
     if inner is not None:
         if inner in NEEDED:
             return False
         return bool(_TOOL_FILES.fullmatch(inner) or _FOREIGN.fullmatch(inner))
-    owner = entry.owner.removeprefix("wheel:")
-    if owner != entry.owner:
-        return owner in TOOLS and entry.path.startswith("usr/local/bin/")
-    if _COMPILERS.fullmatch(entry.path):
-        return not _KEEP_GCC.fullmatch(entry.path) and base_name(entry.path) != "__init__.py"
+    if kind == "wheel":
+        return name in TOOLS and entry.path.startswith("usr/local/bin/")
+    if _COMPILERS.fullmatch(entry.path) and not context.asked_for(entry.owner):
+        return not _KEEP_GCC.fullmatch(entry.path)
     return False
 
 
