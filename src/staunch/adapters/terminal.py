@@ -31,8 +31,8 @@ def carry(terminal: int, deadline: float | None = None, *, keys: int = 0, screen
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         if os.isatty(keys):
             before = termios.tcgetattr(keys)
-            stack.callback(termios.tcsetattr, keys, termios.TCSAFLUSH, before)
-            tty.setraw(keys)
+            stack.callback(termios.tcsetattr, keys, termios.TCSANOW, before)
+            tty.setraw(keys, termios.TCSANOW)  # what was typed ahead is not lost
             _resize(keys, terminal)
             if threading.current_thread() is threading.main_thread():
                 handler = signal.signal(signal.SIGWINCH, lambda *_: _resize(keys, terminal))

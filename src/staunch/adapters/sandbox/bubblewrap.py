@@ -100,7 +100,9 @@ class Bubblewrap:
         terminal: bool = False,
     ) -> list[str]:
         become = None
-        if os.geteuid() == 0 and _reachable(root, held.uid, held.gid):
+        if os.geteuid() == 0 and all(
+            _reachable(path, held.uid, held.gid) for path in (root, self._program)
+        ):
             become = (held.uid, held.gid, held.groups)
         data = held.memory_bytes if procs is None else None
         limit = hard_limit(resource.RLIMIT_DATA)
@@ -136,9 +138,9 @@ def _arguments(root: Path, held: Confinement, *, session: bool) -> list[str]:
     return words
 
 
-def _reachable(root: Path, uid: int, gid: int) -> bool:
-    """Whether that user may pass through every folder above the root."""
-    for above in root.parents:
+def _reachable(path: Path, uid: int, gid: int) -> bool:
+    """Whether that user may pass through every folder above ``path``."""
+    for above in path.parents:
         status = above.stat()
         bit = 0o100 if status.st_uid == uid else 0o010 if status.st_gid == gid else 0o001
         if not status.st_mode & bit:

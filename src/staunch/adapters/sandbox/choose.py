@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from staunch.adapters.rooted import host_errors, remove_tree
@@ -20,7 +22,7 @@ from staunch.model import limits
 from staunch.ports import Confinement, Sandbox
 
 AS_ROOT = ("runc", "podman", "docker", "bubblewrap")
-AS_USER = ("podman", "bubblewrap", "docker", "runc")
+AS_USER = ("podman", "bubblewrap", "docker")
 _PROGRAMS = {"runc": "runc", "podman": "podman", "docker": "docker", "bubblewrap": "bwrap"}
 _ANSWER = 42
 _CODE = {  # exit(42)
@@ -57,8 +59,8 @@ def choose_sandbox(
         if program is None:
             failures.append(f"{name}: not installed")
             continue
-        said = "?"
-        for candidate in _MAKERS[name](runner, program):
+        said = _missing(name)
+        for candidate in () if said else _MAKERS[name](runner, program):
             said = probe(candidate)
             if not said:
                 return candidate
@@ -118,6 +120,24 @@ def tiny_program() -> bytes:
     return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + code
 
 
+def _missing(name: str) -> str:
+    """What an ordinary user lacks for it, told before minutes go by in trials."""
+    if os.geteuid() == 0:
+        return ""
+    if name == "runc":
+        return "it holds the image's own user only when started by root"
+    if name == "podman":
+        wanted = {str(os.geteuid())}
+        with suppress(KeyError):
+            wanted.add(pwd.getpwuid(os.geteuid()).pw_name)
+        with suppress(OSError):
+            for line in Path("/etc/subuid").read_text().splitlines():
+                if line.partition(":")[0] in wanted:
+                    return ""
+        return "this user has no subordinate ids (/etc/subuid)"
+    return ""
+
+
 def _bubblewraps(runner: ProcessRunner, program: Path) -> Iterator[Sandbox]:
     with memory_group(limits.GIB) as procs:
         possible = procs is not None
@@ -128,8 +148,7 @@ def _bubblewraps(runner: ProcessRunner, program: Path) -> Iterator[Sandbox]:
 
 
 def _runcs(runner: ProcessRunner, program: Path) -> Iterator[Sandbox]:
-    variants = Runc.variants if os.geteuid() == 0 else Runc.variants[-1:]
-    yield from (Runc(runner, program, variant) for variant in variants)
+    yield from (Runc(runner, program, variant) for variant in Runc.variants)
 
 
 _MAKERS: dict[str, Callable[[ProcessRunner, Path], Iterator[Sandbox]]] = {

@@ -25,13 +25,14 @@ from staunch.adapters.sandbox.held import (
 from staunch.ports import Completed, Confinement, Outcome
 
 _PER_PROCESS = "runc cannot use control groups here: the memory limit holds for each process alone"
-_SHARED = "as an ordinary user, runc maps one user only: the image's files all seem to be its own"
 _MASKED = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
 class Runc:
-    """``ports.Sandbox`` by ``runc``; ``variant`` is how memory is held.
+    """``ports.Sandbox`` by ``runc``, for root alone; ``variant`` is how memory is held.
+
+    Without root it wants container root mapped to us, so the image's own user could not be.
 
     ``memory-swap`` and ``memory`` are control groups with and without swap, ``data`` a limit of
     each process's data, for machines where runc cannot write control groups.
@@ -47,8 +48,7 @@ class Runc:
     @property
     def notes(self) -> tuple[str, ...]:
         """What it cannot do as a person would expect."""
-        shared = () if os.geteuid() == 0 else (_SHARED,)
-        return (*shared, _PER_PROCESS) if self._variant == "data" else shared
+        return (_PER_PROCESS,) if self._variant == "data" else ()
 
     def runs(self, architecture: str) -> bool:
         """Whether programs of that OCI architecture run here."""
@@ -108,13 +108,12 @@ class Runc:
     def _config(
         self, root: Path, argv: Sequence[str], held: Confinement, name: str, *, terminal: bool
     ) -> dict[str, object]:
-        rootless = os.geteuid() != 0
         process: dict[str, object] = {
             "terminal": terminal,
             "user": {
                 "uid": held.uid,
                 "gid": held.gid,
-                "additionalGids": [] if rootless else list(held.groups),
+                "additionalGids": list(held.groups),
             },
             "args": list(argv),
             "env": [f"{key}={value}" for key, value in held.env],
@@ -127,17 +126,12 @@ class Runc:
             process["rlimits"] = [{"type": "RLIMIT_DATA", "hard": limit, "soft": limit}]
         kinds = ["pid", "ipc", "uts", "mount"]
         kinds += [] if held.network else ["network"]
-        kinds += ["user"] if rootless else []
         linux: dict[str, object] = {
             "namespaces": [{"type": kind} for kind in kinds],
+            "cgroupsPath": f"/{name}",
             "maskedPaths": _MASKED,
             "readonlyPaths": _READ_ONLY,
         }
-        if rootless:
-            linux["uidMappings"] = [_mapping(held.uid, os.geteuid())]
-            linux["gidMappings"] = [_mapping(held.gid, os.getegid())]
-        else:
-            linux["cgroupsPath"] = f"/{name}"
         if self._variant != "data" and held.memory_bytes is not None:
             memory = {"limit": held.memory_bytes}
             if self._variant == "memory-swap":
@@ -148,16 +142,12 @@ class Runc:
             "root": {"path": str(root), "readonly": held.read_only},
             "hostname": "staunch",
             "process": process,
-            "mounts": _mounts(held, rootless=rootless),
+            "mounts": _mounts(held),
             "linux": linux,
         }
 
 
-def _mapping(inside: int, outside: int) -> dict[str, int]:
-    return {"containerID": inside, "hostID": outside, "size": 1}
-
-
-def _mounts(held: Confinement, *, rootless: bool) -> list[dict[str, object]]:
+def _mounts(held: Confinement) -> list[dict[str, object]]:
     def mount(target: str, kind: str, source: str, *options: str) -> dict[str, object]:
         return {"destination": target, "type": kind, "source": source, "options": list(options)}
 
@@ -170,7 +160,7 @@ def _mounts(held: Confinement, *, rootless: bool) -> list[dict[str, object]]:
         mount("/tmp", "tmpfs", "tmpfs", *safe, "mode=1777"),  # noqa: S108
         mount("/run", "tmpfs", "tmpfs", *safe, "mode=755"),
         mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
-        if rootless or held.network
+        if held.network
         else mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
     ]
     if held.network:
