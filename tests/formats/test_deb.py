@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from staunch.errors import UntrustedError
-from staunch.formats import deb
+from staunch.formats import deb, stream
 from staunch.formats.deb import DebContents, DebReader, control_fields, read_deb
 from staunch.model import limits
 from staunch.model.digest import Digest
@@ -30,6 +30,7 @@ from tests.support.debs import (
     member,
     symlink,
 )
+from tests.support.elves import small_library
 from tests.support.memory_store import MemoryBlob, MemoryPending
 from tests.support.tools import need
 
@@ -157,6 +158,19 @@ def test_elf_facts(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert path == "broken"
     assert "class 0" in why
     assert {e.path: e.digest for e in got.entries}["program"] == Digest.of(program)
+
+
+@pytest.mark.parametrize("way", ["held", "spilled", "spooled"])
+def test_elf_files_in_many_pieces(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PIECE", 3)
+    if way == "spilled":
+        monkeypatch.setattr(deb, "HELD_BYTES", 1000)
+    spool = MemoryPending(bytearray()) if way == "spooled" else None
+    program = small_library()
+    blob = MemoryBlob(make_deb([member("./p", program)], data_ext="", control_ext=""))
+    got = read_deb(blob, owner=OWNER, spool=spool)
+    assert [path for path, _ in got.elf] == ["p"]
+    assert got.entries[0].digest == Digest.of(program)
 
 
 def test_a_spilled_file_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

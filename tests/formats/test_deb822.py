@@ -80,6 +80,7 @@ def test_names_in_any_spelling() -> None:
     assert got.get("Size", "0") == "0"
     assert "MULTI-arch" in got
     assert "Size" not in got
+    assert "Multi-Arch" in got
     assert 3 not in got
     with pytest.raises(KeyError):
         got["Size"]

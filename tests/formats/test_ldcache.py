@@ -180,6 +180,13 @@ def test_too_many_libraries() -> None:
         parse_cache(build_cache([lib("liba.so"), lib("libb.so")]), max_entries=1)
 
 
+def test_a_cache_without_extensions() -> None:
+    data = build_cache([lib("libc.so.6")])
+    (place,) = struct.unpack_from("<I", data, 32)
+    bare = data[:32] + bytes(4) + data[36:place]
+    assert parse_cache(bare) == Cache((lib("libc.so.6"),), "")
+
+
 def test_the_old_format_before_it_is_skipped() -> None:
     data = build_cache([lib("libc.so.6")])
     assert parse_cache(b"ld.so-1.7.0\0" + bytes(20) + data) == parse_cache(data)

@@ -145,6 +145,27 @@ def test_the_ratio_counts_what_was_read_when_the_size_is_unknown(
     assert "unpack to more than 400 times" in refused(packed, "zst")
 
 
+def test_too_many_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS", 3)
+    assert out(gzip.compress(b"x") * 3, "gz") == b"xxx"
+    assert "made of more than 3 gz streams" in refused(gzip.compress(b"x") * 4, "gz")
+
+
+def test_empty_chunks_are_nothing() -> None:
+    for format_ in PACK:
+        packed = PACK[format_](b"text")
+        chunks = [b"", packed[:3], b"", packed[3:], b""]
+        assert b"".join(inflate(chunks, format=format_, max_bytes=BIG)) == b"text"
+
+
+def test_output_of_exactly_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PIECE", 100)
+    for format_ in PACK:
+        for size in (99, 100, 101, 200, 1000):
+            data = text(size).ljust(size, b".")
+            assert out(PACK[format_](data), format_) == data
+
+
 def test_memory_of_a_decoder_is_bounded() -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20, "preset": 0}]
     packed = bytearray(lzma.compress(b"x", format=lzma.FORMAT_ALONE))

@@ -23,6 +23,7 @@ FORMATS = ("none", "gz", "xz", "zst", "bz2", "lzma")
 PIECE = limits.MIB  # most bytes of one piece of output
 FEED = 64 * limits.KIB  # bytes of input given at once
 DECODER_BYTES = 160 * limits.MIB  # memory an xz or lzma stream may ask for
+STREAMS = 1_000_000  # concatenated members, streams or frames
 WINDOW_LOG = 27  # largest zstd window, 128 MiB: what `zstd -d` takes without being told more
 
 _MEND = "fetch the file again; if it persists, report it to whoever offers it"
@@ -208,6 +209,8 @@ def _inflated(chunks: Iterable[bytes], format_: str, what: str) -> Iterator[tupl
         if decoder.eof:
             pending = decoder.unused_data
             decoder, fresh, streams = make(), True, streams + 1
+            if streams > STREAMS:
+                raise _bomb(what, f"it is made of more than {STREAMS} {format_} streams")
     if not fresh or not streams:
         raise _damaged(what, f"its {format_} data is cut off after {consumed} packed bytes")
 
