@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,7 @@ class _Session:
     mirrors: set[tuple[Origin, str]]
     undated: set[str]
     learnt: bool = False
+    excluded: set[str] = field(default_factory=set)
 
     @property
     def skip(self) -> frozenset[tuple[Origin, str]]:
@@ -169,12 +170,29 @@ class _Session:
                 continue
             if solved is None:
                 raise self._failure(stderr)
-            return solved
+            if not self._exclude(solved):
+                return solved
         raise UndecidedError(
             "cannot resolve the Python requirements",
             why=f"after {_ROUNDS} rounds the sources of wheels still differ about them",
             mend="name the indexes in the spec (`indexes:`), so that the host's own are not needed",
         )
+
+    def _exclude(self, solved: list[_Solved]) -> bool:
+        """Take releases out that Requires-Python forbids; uv overlooks upper bounds, pip does not."""
+        before = len(self.excluded)
+        limit = Limits(self.target, self.cutoff)
+        for package in solved:
+            home = self.catalogue.home(package.name, skip=self.skip)
+            known = [(i[1], f) for f in home[1] if (i := file_identity(f.filename))] if home else []
+            admitted = {version for version, file in known if limit.admits_python(file)}
+            if package.version not in admitted:
+                others = {version for version, _ in known} - admitted
+                self.excluded |= {f"{package.name}!={version}" for version in others}
+        if len(self.excluded) == before:
+            return False
+        self._write_inputs()
+        return True
 
     def dependents(self) -> dict[str, frozenset[str]]:
         """For each name of the answer, the names that depend on it (uv's annotations)."""
@@ -264,6 +282,8 @@ class _Session:
             ("constraints.in", self.inputs.constraints),
         ):
             lines = [f"{each.requirement}\n" for each in wanted]
+            if name == "constraints.in":
+                lines += [f"{each}\n" for each in sorted(self.excluded)]
             (self.scratch / name).write_text("".join(lines), encoding="utf-8")
 
     def _write_previous(self) -> None:
@@ -384,8 +404,9 @@ def _choose(package: _Solved, session: _Session, limit: Limits) -> Choice:
             machine=limit.target.machine,
             libc=limit.target.libc,
         )
-        if place is not None and limit.is_old_enough(file):
+        if place is not None and limit.is_old_enough(file) and limit.admits_python(file):
             candidates.append((-place, name.build, file))
+    candidates = [each for each in candidates if not each[2].yanked] or candidates
     if origin is None or not candidates:
         raise UndecidedError(
             f"cannot lock {package.name} {package.version}",
