@@ -10,7 +10,7 @@ from staunch.errors import UntrustedError
 from staunch.formats.packages import PackageIndex, Suite
 from staunch.formats.relations import Relation
 from staunch.model.digest import Digest
-from tests.support.index import make_index
+from tests.support.debian_index import make_index
 
 TEXT = b"""Package: python3.13-minimal
 Source: python3.13 (3.13.5-2)

@@ -16,7 +16,7 @@ from staunch.model.spec import Place, Profile, Request
 from staunch.resolve import search
 from staunch.resolve.debian import Lowered, Omission, Solution, solve
 from staunch.resolve.matching import excludes, satisfies
-from tests.support.index import make_index
+from tests.support.debian_index import make_index
 
 
 def ask(*texts: str) -> list[Request]:

@@ -203,7 +203,7 @@ def _essential(index: PackageIndex, name: str, kept: Mapping[str, str]) -> Root:
 
 def _unsolvable(error: UnsolvableError, index: PackageIndex, wanted: Sequence[Wanted]) -> SpecError:
     why = explain(error.clause, index)
-    named = [each for each in wanted if str(each) in why]
+    named = sorted((each for each in wanted if str(each) in why), key=lambda it: it.request.place)
     lines = ", ".join(str(each.request.place) for each in named)
     return SpecError(
         f"the requests cannot be met together ({lines})"

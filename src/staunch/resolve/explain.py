@@ -14,23 +14,30 @@ _MAX_LINES = 12
 
 
 def explain(clause: Clause, index: PackageIndex) -> str:
-    """The derivation of an empty clause as a few clauses of prose, joined by semicolons."""
-    lines: list[str] = []
-    for line in _lines(clause, index, set()):
-        if line not in lines:
-            lines.append(line)
-        if len(lines) == _MAX_LINES:
-            lines.append("…")
-            break
-    return "; ".join(lines)
+    """The derivation of an empty clause as a few clauses of prose, joined by semicolons.
+
+    What holds for several versions of a package is said of the first one tried.
+    """
+    lines: dict[tuple[object, ...], str] = {}
+    for key, line in _lines(clause, index, set()):
+        lines.setdefault(key, line)
+        if len(lines) > _MAX_LINES:
+            return "; ".join([*list(lines.values())[:_MAX_LINES], "…"])
+    return "; ".join(lines.values())
 
 
 def nearest(name: str, index: PackageIndex, *, count: int = 3) -> tuple[str, ...]:
-    """Package names most like ``name``, best first."""
-    known = [each for each in index.names() if abs(len(each) - len(name)) <= max(3, len(name) // 2)]
-    starts = sorted(each for each in known if each.startswith(name))[:count]
-    close = get_close_matches(name, known, n=count, cutoff=0.6)
-    return tuple(dict.fromkeys([*close, *starts]))[:count]
+    """Package names most like ``name``, best first; ``lib`` and ``python3-`` may be missing."""
+    known: dict[str, list[str]] = {}
+    for full in sorted(index.names()):
+        for prefix in ("", "python3-", "lib"):
+            short = full.removeprefix(prefix)
+            if full.startswith(prefix) and abs(len(short) - len(name)) <= max(3, len(name) // 2):
+                known.setdefault(short, []).append(full)
+    close = get_close_matches(name, known, n=count, cutoff=0.7)
+    found = [full for short in close for full in known[short]]
+    found += sorted(each for each in known if each.startswith(name))
+    return tuple(dict.fromkeys(found))[:count]
 
 
 def group_text(group: Group) -> str:
@@ -44,21 +51,33 @@ def versions_text(name: str, index: PackageIndex) -> str:
     return ", ".join(f"{each.version} ({each.suite})" for each in found[:5])
 
 
-def _lines(clause: Clause, index: PackageIndex, seen: set[int]) -> Iterator[str]:
+def _lines(
+    clause: Clause, index: PackageIndex, seen: set[int]
+) -> Iterator[tuple[tuple[object, ...], str]]:
+    """Each line with a key that is the same for other versions of the same packages."""
     if id(clause) in seen:
         return
     seen.add(id(clause))
-    inner = [bar.clause for bar in clause.bars if bar.clause is not None]
-    wanted = _wanted(clause)
+    wanted, needs = _wanted(clause), _name(clause.node)
     if not clause.bars:
-        yield f"{wanted}: {_missing(clause.group, index)}"
-    elif len(inner) == len(clause.bars) and not isinstance(clause.node, Binary):
-        pass  # what follows starts from the same request
+        yield (needs, clause.group), f"{wanted}: {_missing(clause.group, index)}"
     for bar in clause.bars:
         if bar.clause is None:
-            yield f"{wanted}, but {_because(bar, clause)}"
-    for each in inner:
-        yield from _lines(each, index, seen)
+            key = (needs, clause.group, bar.kind, bar.candidate.name, _name(bar.by[0]))
+            yield key, f"{wanted}, but {_because(bar, clause)}"
+    for bar in clause.bars:
+        if bar.clause is not None:
+            yield from _lines(bar.clause, index, seen)
+
+
+def _name(node: Node) -> str:
+    match node:
+        case Root():
+            return node.text
+        case Wish():
+            return node.package.name
+        case Binary():
+            return node.name
 
 
 def _wanted(clause: Clause) -> str:
