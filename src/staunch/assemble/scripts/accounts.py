@@ -51,7 +51,7 @@ class Accounts:
             return there
         _check(name, "group")
         if gid is None:
-            gid = self._free(system=system)
+            gid = self._free({group.gid for group in self.groups.values()}, system=system)
         self.groups[name] = Group(name, gid)
         return self.groups[name]
 
@@ -73,7 +73,7 @@ class Accounts:
         if any(c in text for text in (comment, home, shell) for c in ":\n"):
             raise _bad("user", name, "its fields hold a colon or a line break")
         if uid is None:
-            uid = self._free(system=system, prefer=gid)
+            uid = self._free({user.uid for user in self.users.values()}, system=system)
         self.users[name] = User(name, uid, uid if gid is None else gid, comment, home, shell)
         return self.users[name]
 
@@ -124,13 +124,10 @@ class Accounts:
         """``etc/gshadow``."""
         return _lines(f"{g.name}:*::{','.join(g.members)}" for g in self.groups.values())
 
-    def _free(self, *, system: bool, prefer: int | None = None) -> int:
-        uids = {user.uid for user in self.users.values()}
-        gids = {group.gid for group in self.groups.values()}
-        if prefer is not None and prefer not in uids:
-            return prefer
+    def _free(self, taken: set[int], *, system: bool) -> int:
+        """The lowest free number: adduser(8) counts users and groups apart."""
         for number in _SYSTEM if system else _ORDINARY:
-            if number not in uids and number not in gids:
+            if number not in taken:
                 return number
         raise _bad("account", "another one", "no number is left")
 

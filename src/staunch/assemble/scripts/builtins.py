@@ -122,9 +122,21 @@ def export(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
-@command("umask", "trap", "wait", "ulimit", "hash", "alias", group=_GROUP)
+@command("umask", group=_GROUP)
+def umask(shell: Shell, arguments: list[str]) -> int:
+    """Heeded for files and folders that are made."""
+    if not arguments:
+        shell.write(f"{shell.umask:04o}\n")
+    elif re.fullmatch(r"[0-7]{1,4}", arguments[0]):
+        shell.umask = int(arguments[0], 8) & 0o777
+    else:
+        raise Unknowable(f"it sets the umask {arguments[0][:20]!r}")
+    return 0
+
+
+@command("trap", "wait", "ulimit", "hash", "alias", group=_GROUP)
 def heedless(shell: Shell, arguments: list[str]) -> int:
-    """Nothing that the result depends on: modes are set by commands, signals do not come."""
+    """Nothing that the result depends on: signals do not come."""
     del shell, arguments
     return 0
 
@@ -142,7 +154,7 @@ def exec_(shell: Shell, arguments: list[str]) -> int:
 def eval_(shell: Shell, arguments: list[str]) -> int:
     """Follows its arguments as a script."""
     shell.status = 0
-    shell.source(_parsed(" ".join(arguments), "what it evaluates"))
+    shell.source(parsed(" ".join(arguments), "what it evaluates"))
     return shell.status
 
 
@@ -155,7 +167,7 @@ def source(shell: Shell, arguments: list[str]) -> int:
         return 0
     if shell.entry(arguments[0]) is None:
         raise Unknowable(f"it reads in {arguments[0]}, which is not there")
-    block = _parsed(shell.read(arguments[0]), arguments[0])
+    block = parsed(shell.read(arguments[0]), arguments[0])
     shell.status = 0
     try:
         shell.source(block)
@@ -413,7 +425,8 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([ntar\\]|0?[0-7]{1,3})", value, text)
 
 
-def _parsed(text: str, what: str) -> Block:
+def parsed(text: str, what: str) -> Block:
+    """The syntax tree of ``text``, or Unknowable naming ``what``."""
     try:
         return parse_shell(text)
     except Unreadable as error:

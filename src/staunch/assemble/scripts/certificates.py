@@ -66,9 +66,10 @@ def install(tree: Tree, payloads: Payloads, extra: Sequence[bytes]) -> None:
     )
     if packaged:
         names = "".join(f"{each.path[len(_PACKAGED) + 1 :]}\n" for each in packaged)
-        if tree.get(_CONFIGURATION) is None:
+        there = tree.get(_CONFIGURATION)
+        if there is None or there.owner == OWNER:
             data = _CONF_HEAD + names.encode()
-            tree.add(Entry.inline(_CONFIGURATION, data, owner=OWNER))
+            tree.replace(Entry.inline(_CONFIGURATION, data, owner=OWNER))
     bundle = bytearray()
     hashed: dict[str, list[tuple[str, str]]] = {}
     for entry in (*packaged, *local):

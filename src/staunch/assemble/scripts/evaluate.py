@@ -9,7 +9,9 @@ Spec: POSIX.1-2017, Shell Command Language, 2.5-2.9; Debian policy, chapter 6.
 
 from __future__ import annotations
 
+import ast
 import fnmatch
+import operator
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -119,6 +121,7 @@ class Shell:
     answers: dict[str, str] = field(default_factory=dict)  # debconf
     stdin: str | None = None
     temporaries: list[str] = field(default_factory=list)
+    umask: int = 0o022
     errexit: bool = False
     _guarded: int = 0  # depth of conditions, where `set -e` does not count
     _wanted: int = 0  # depth of conditions and captures: an unknown command must not be guessed
@@ -185,9 +188,24 @@ class Shell:
         made = Entry.inline(old.path if old else place, data, owner=OWNER)
         if old is not None:
             made = replace(made, mode=old.mode, uid=old.uid, gid=old.gid)
+        else:
+            made = replace(made, mode=0o666 & ~self.umask)
         self.world.tree.replace(made)
         if place not in self.temporaries:
             self.effect(f"writes /{place}")
+
+    def program(self, block: Block, arguments: list[str]) -> int:
+        """Follow another script as a program of its own."""
+        before = self.status
+
+        def action() -> None:
+            self.functions, self.errexit, self.status = {}, False, 0
+            self.arguments = arguments
+            self._block(block)
+
+        self._apart(action)
+        status, self.status = self.status, before
+        return status
 
     def source(self, block: Block) -> None:
         """Follow another script in this shell."""
@@ -228,10 +246,10 @@ class Shell:
             self._pipeline(item.first)
             return
         pipelines = [("", item.first), *item.rest]
-        for position, (operator, pipeline) in enumerate(pipelines):
-            if operator == "&&" and self.status != 0:
+        for position, (sign, pipeline) in enumerate(pipelines):
+            if sign == "&&" and self.status != 0:
                 continue
-            if operator == "||" and self.status == 0:
+            if sign == "||" and self.status == 0:
                 continue
             following = pipelines[position + 1 :]
             if not following:
@@ -431,6 +449,9 @@ class Shell:
 
     def _redirected(self, redirects: Sequence[Redirect], action: Callable[[], None]) -> None:
         """Run ``action`` with its output caught for a file, or its input taken from one."""
+        if not redirects:
+            action()  # what `read` takes from the input stays taken
+            return
         stdin, target, append = self.stdin, "", False
         captured = False
         for redirect in redirects:
@@ -568,23 +589,21 @@ class Shell:
                 return piece.text
             case Substitution(body, _):
                 return self.captured(lambda: self._block(body)).rstrip("\n")
-            case Arithmetic(text, _):
-                return self._arithmetic(text)
+            case Arithmetic(word, _):
+                return self._arithmetic(word)
             case Expansion():
                 return self._expansion(piece)
 
-    def _arithmetic(self, text: str) -> str:
-        found = re.fullmatch(r"\s*\$?(\w+)\s*([-+*])\s*\$?(\w+)\s*", text)
-        if found is None:
-            raise Unknowable(f"it calculates $(({text.strip()[:40]}))")
-        numbers = []
-        for name in (found[1], found[3]):
-            value = name if name.isdecimal() else (self._parameter(name) or "0")
-            if not re.fullmatch(r"-?[0-9]{1,9}", value):
-                raise Unknowable(f"it calculates with {value[:40]!r}")
-            numbers.append(int(value))
-        one, two = numbers
-        return str(one + two if found[2] == "+" else one - two if found[2] == "-" else one * two)
+    def _arithmetic(self, word: Word) -> str:
+        """Whole numbers with ``+ - * / %`` and brackets (2.6.4); nothing else."""
+        text = self._one(word)
+        text = re.sub(r"[A-Za-z_]\w*", lambda found: self._parameter(found[0]) or "0", text)
+        if not re.fullmatch(r"[-+*/%() 0-9]{1,200}", text):
+            raise Unknowable(f"it calculates {text.strip()[:40]!r}")
+        try:
+            return str(_calculated(ast.parse(text.strip(), mode="eval").body))
+        except (SyntaxError, ZeroDivisionError, ValueError):
+            raise Unknowable(f"it calculates {text.strip()[:40]!r}") from None
 
     def _parameter(self, name: str) -> str | None:
         match name:
@@ -645,6 +664,28 @@ class _Guard:
         self._shell._wanted -= self._want
 
 
+_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: lambda a, b: int(a / b),
+    ast.Mod: operator.mod,
+}
+
+
+def _calculated(node: ast.expr) -> int:
+    match node:
+        case ast.Constant(int(value)):
+            return value
+        case ast.UnaryOp(ast.USub(), operand):
+            return -_calculated(operand)
+        case ast.BinOp(left, sign, right) if type(sign) in _OPERATORS:
+            result = _OPERATORS[type(sign)](_calculated(left), _calculated(right))
+            if abs(result) < 1 << 62:
+                return result
+    raise ValueError("no whole number")
+
+
 def _restore(variables: dict[str, str], kept: dict[str, str], name: str) -> None:
     if name in kept:
         variables[name] = kept[name]
@@ -652,9 +693,9 @@ def _restore(variables: dict[str, str], kept: dict[str, str], name: str) -> None
         variables.pop(name, None)
 
 
-def _is_true(operator: str, pipeline: Pipeline) -> bool:
+def _is_true(sign: str, pipeline: Pipeline) -> bool:
     """Whether this is `|| true` or the like, after which nothing depends on what stood before."""
-    if operator != "||" or len(pipeline.commands) != 1:
+    if sign != "||" or len(pipeline.commands) != 1:
         return False
     command = pipeline.commands[0]
     if not isinstance(command, Simple) or command.assignments or len(command.words) != 1:

@@ -48,7 +48,7 @@ def mkdir(shell: Shell, arguments: list[str]) -> int:
     given, paths = options(arguments, valued="m")
     if "mode" in given and not given["mode"]:
         raise Unknowable("it makes a folder with a mode of another word")
-    text = given.get("m") or given.get("mode") or "755"
+    text = given.get("m") or given.get("mode") or f"{0o777 & ~shell.umask:o}"
     status = 0
     for path in paths:
         place = shell.absolute(path)
@@ -94,7 +94,8 @@ def rm(shell: Shell, arguments: list[str]) -> int:
             status = 1
             continue
         shell.world.tree.remove(entry.path, recursive=recursive)
-        shell.effect(f"removes /{entry.path}")
+        if entry.path not in shell.temporaries:
+            shell.effect(f"removes /{entry.path}")
     return status
 
 
@@ -212,6 +213,11 @@ def install(shell: Shell, arguments: list[str]) -> int:
 def chmod(shell: Shell, arguments: list[str]) -> int:
     """Changes modes; those above the rules (setuid, world-writable) fall to the rules."""
     given, words = _mode_and_paths(arguments)
+    if given.get("reference"):
+        model = shell.entry(given["reference"])
+        if model is None:
+            return 1
+        words.insert(0, f"{model.mode:o}")
     text, *paths = words
     return _each(
         shell,
@@ -228,8 +234,13 @@ def chmod(shell: Shell, arguments: list[str]) -> int:
 def chown(shell: Shell, arguments: list[str]) -> int:
     """Changes owners and groups, by name or number."""
     given, words = options(arguments)
-    if "reference" in given or "from" in given or not words:
-        raise Unknowable("it takes an owner over from another file")
+    if given.get("reference"):
+        model = shell.entry(given["reference"])
+        if model is None:
+            return 1
+        words.insert(0, f"{model.uid}:{model.gid}")
+    if "from" in given or not words:
+        raise Unknowable("it changes owners in another way")
     owner, *paths = words
     user, _, group = (
         owner.replace(".", ":", 1).partition(":") if ":" not in owner else owner.partition(":")
@@ -296,6 +307,10 @@ def tee(shell: Shell, arguments: list[str]) -> int:
 def readlink(shell: Shell, arguments: list[str]) -> int:
     """Writes where a link leads, in the tree."""
     given, paths = options(arguments)
+    if "root" in given and not given["root"]:
+        paths = [each for each in paths if each]  # `--root ""`: the image's own
+    if "root" in given:
+        given["f"] = ""
     for path in paths:
         if "f" in given or "e" in given or "m" in given or "canonicalize" in given:
             shell.write(f"/{shell.world.tree.resolve(shell.absolute(path), follow=True)}\n")
@@ -453,11 +468,11 @@ def changed_mode(mode: int, text: str, *, folder: bool) -> int:
 
 def _mode_and_paths(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     """As ``options``, but ``-x`` and the like are modes."""
-    flags = [each for each in arguments if re.fullmatch(r"-[Rfcv]+|--[a-z-]+", each)]
+    flags = [each for each in arguments if re.fullmatch(r"-[Rfcv]+|--[a-z-]+(=.*)?", each)]
     rest = [each for each in arguments if each not in flags]
     given, _ = options(flags)
-    if "reference" in given or len(rest) < 1:
-        raise Unknowable("it takes a mode over from another file")
+    if not rest:
+        raise Unknowable("it changes no mode")
     return given, rest
 
 

@@ -53,7 +53,7 @@ def finish(world: World, parts: Sequence[Part], *, foundation: Foundation, train
     if tree.get("var/lock") is None:
         tree.add(Entry.symlink("var/lock", "/run/lock", owner=OWNER))
     if training and world.overrides:
-        lines = [f"{' '.join(how)} {path}\n" for path, how in sorted(world.overrides.items())]
+        lines = [f"{' '.join(how)} {path}\n" for path, how in world.overrides.items()]
         data = "".join(lines).encode()
         tree.replace(Entry.inline("var/lib/dpkg/statoverride", data, owner=OWNER))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -92,6 +93,10 @@ def _ships(part: Part, path: str) -> bool:
 @command("dpkg-query", group=_GROUP)
 def dpkg_query(shell: Shell, arguments: list[str]) -> int:
     """Name, version, architecture and state of the image's packages."""
+    if arguments[:1] in (["-L"], ["--listfiles"], ["-s"], ["--status"], ["-S"], ["--search"]):
+        return dpkg(shell, arguments)
+    if arguments[:1] in (["-l"], ["--list"]):
+        return _list(shell, arguments[1:])
     form, names, shows = "${Package}\\t${Version}\\n", [], False
     words = iter(arguments)
     for word in words:
@@ -150,6 +155,17 @@ def _compare(words: list[str]) -> int:
             raise Unknowable(f"it compares versions that are none: {one!r}, {two!r}") from None
         result = (left > right) - (left < right)
     return 0 if holds(result) else 1
+
+
+def _list(shell: Shell, patterns: list[str]) -> int:
+    found = sorted(
+        name
+        for name in shell.world.packages
+        if any(fnmatch.fnmatchcase(name, pattern.partition(":")[0]) for pattern in patterns)
+    )
+    for name in found:
+        shell.write(f"ii  {name} {shell.world.packages[name].version}\n")
+    return 0 if found else 1
 
 
 @command("dpkg-divert", group=_GROUP)

@@ -53,6 +53,8 @@ def adduser(shell: Shell, arguments: list[str]) -> int:
             return 1
     elif system and "group" not in given:
         gid = accounts.gid("nogroup")
+    if gid is None:
+        gid = accounts.add_group(name, system=system).gid
     user = accounts.add_user(
         name,
         uid=uid,
@@ -62,8 +64,6 @@ def adduser(shell: Shell, arguments: list[str]) -> int:
         shell=given.get("shell", "/usr/sbin/nologin" if system else "/bin/bash"),
         system=system,
     )
-    if gid is None:
-        accounts.add_group(name, user.gid, system=system)
     shell.effect(f"user {name}")
     if "no-create-home" not in given and user.home != "/nonexistent":
         _home(shell, user.home, user.uid, user.gid)
@@ -107,6 +107,8 @@ def useradd(shell: Shell, arguments: list[str]) -> int:
         return 9
     system = "r" in given or "system" in given
     gid = accounts.gid(given["g"]) if "g" in given else None
+    if gid is None:
+        gid = accounts.add_group(names[0], system=system).gid
     user = accounts.add_user(
         names[0],
         uid=_number(given.get("u")),
@@ -116,8 +118,6 @@ def useradd(shell: Shell, arguments: list[str]) -> int:
         shell=given.get("s", "/bin/sh"),
         system=system,
     )
-    if gid is None:
-        accounts.add_group(names[0], user.gid, system=system)
     for group in filter(None, given.get("G", "").split(",")):
         accounts.join(names[0], group)
     shell.effect(f"user {names[0]}")

@@ -58,9 +58,9 @@ class Substitution:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """``$((text))``, kept as text."""
+    """``$((word))``; what is in ``word`` is expanded, then calculated."""
 
-    text: str
+    word: Word
     quoted: bool
 
 
@@ -579,14 +579,15 @@ class _Parser:
         return Substitution(body, quoted)
 
     def _arithmetic(self, *, quoted: bool) -> Arithmetic:
-        end = self._text.find("))", self._at)
-        if end < 0:
-            raise self._fault("`))` is missing")
-        inner = self._text[self._at + 2 : end]
-        self._at = end + 2
-        while self._next() == ")":  # the closing brackets of something inside
-            self._at += 1
-        return Arithmetic(inner, quoted)
+        start = at = self._at + 2
+        depth = 2
+        while depth:
+            if at >= len(self._text):
+                raise self._fault("`))` is missing")
+            depth += {"(": 1, ")": -1}.get(self._text[at], 0)
+            at += 1
+        self._at = at
+        return Arithmetic(self._inner(self._text[start : at - 2]).document(), quoted)
 
     def _braced(self, *, quoted: bool) -> Expansion:
         self._at += 1

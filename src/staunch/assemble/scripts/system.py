@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
+from staunch.assemble.scripts.builtins import parsed
 from staunch.assemble.scripts.evaluate import OWNER, Shell, Unknowable
 from staunch.assemble.scripts.registry import command, without_effect
 from staunch.model.entry import Entry, Kind
@@ -108,7 +110,16 @@ def tmpfiles_line(shell: Shell, line: str) -> None:
         if "%" in path + argument:
             return
         raise Unknowable(f"a line of tmpfiles.d of an unknown kind: {line[:60]!r}")
-    if f"{place}/".startswith(_EPHEMERAL) or shell.world.tree.get(place, follow=True) is not None:
+    there = shell.world.tree.get(place, follow=True)
+    if f"{place}/".startswith(_EPHEMERAL):
+        return
+    if there is not None:
+        digits = mode.lstrip("~")
+        if letter == "d" and there.kind is Kind.DIR and there.path and digits.isdecimal():
+            changed = replace(there, mode=int(digits, 8) & 0o7777)
+            if changed != there:
+                shell.world.tree.change(changed)
+                shell.effect(f"tmpfiles: mode of /{place}")
         return
     accounts = shell.world.accounts
     uid, gid = accounts.uid(user or "0"), accounts.gid(group or "0")
@@ -135,20 +146,11 @@ def tmpfiles_line(shell: Shell, line: str) -> None:
 
 @command("update-shells", group=_GROUP)
 def update_shells(shell: Shell, arguments: list[str]) -> int:
-    """etc/shells from ``usr/share/debianutils/shells.d``."""
-    del arguments
-    shells: list[str] = []
-    for each in shell.world.tree.children("usr/share/debianutils/shells.d"):
-        shells += shell.read(f"/{each.path}").split()
-    listed = sorted({f"/{alias}/{s.rpartition('/')[2]}" for s in shells for alias in _aliases(s)})
-    text = "# /etc/shells: valid login shells\n" + "".join(f"{each}\n" for each in listed)
-    shell.put("/etc/shells", text)
-    return 0
-
-
-def _aliases(path: str) -> tuple[str, ...]:
-    folder = path.strip("/").rpartition("/")[0]
-    return ("bin", "usr/bin") if folder in ("bin", "usr/bin") else (folder,)
+    """etc/shells, by following the program itself, which is a shell script."""
+    for path in ("/usr/sbin/update-shells", "/sbin/update-shells"):
+        if shell.entry(path) is not None:
+            return shell.program(parsed(shell.read(path), path), arguments)
+    return 127
 
 
 @command("add-shell", "remove-shell", group=_GROUP)
@@ -169,11 +171,22 @@ def machine_id(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
+@command("perl", group=_GROUP)
+def perl(shell: Shell, arguments: list[str]) -> int:
+    """Whether Perl works (``perl -e ""``); any program in it stays unreproduced."""
+    if arguments == ["-e", ""]:
+        return 0 if shell.entry("/usr/bin/perl") is not None else 127
+    raise Unknowable("it runs a Perl program")
+
+
 @command("uname", group=_GROUP)
 def uname(shell: Shell, arguments: list[str]) -> int:
-    """The platform's machine; nothing else of a kernel is known."""
+    """The platform's machine, and a kernel no older than the release's own."""
     if arguments == ["-m"]:
         shell.write(f"{shell.world.platform.machine}\n")
+        return 0
+    if arguments == ["-r"]:
+        shell.write("6.1.0\n")  # packages ask whether the kernel is as new as their release's
         return 0
     if arguments in ([], ["-s"]):
         shell.write("Linux\n")

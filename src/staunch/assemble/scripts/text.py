@@ -136,6 +136,12 @@ def sort(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
+def _kept(shell: Shell, words: list[str]) -> list[str]:
+    """Lines of the files ``words[1:]``, or the input, that match the pattern ``words[0]``."""
+    keep = re.compile(_expression(words[0], extended=False))
+    return [line for line in _input(shell, words[1:]).splitlines() if keep.search(line)]
+
+
 @command("uniq", group=_GROUP)
 def uniq(shell: Shell, arguments: list[str]) -> int:
     """Neighbouring lines once."""
@@ -152,10 +158,18 @@ def uniq(shell: Shell, arguments: list[str]) -> int:
 @command("seq", group=_GROUP)
 def seq(shell: Shell, arguments: list[str]) -> int:
     """Numbers one after the other."""
-    if not 1 <= len(arguments) <= 2 or not all(re.fullmatch(r"-?\d{1,4}", a) for a in arguments):
+    if not 1 <= len(arguments) <= 3 or not all(re.fullmatch(r"-?\d{1,4}", a) for a in arguments):
         raise Unknowable("it counts in another way")
-    first, last = (1, int(arguments[0])) if len(arguments) == 1 else map(int, arguments)
-    shell.write("".join(f"{number}\n" for number in range(first, last + 1)))
+    numbers = [int(each) for each in arguments]
+    first, step, last = (
+        (numbers[0], numbers[1], numbers[2])
+        if len(numbers) == 3
+        else (numbers[0] if len(numbers) == 2 else 1, 1, numbers[-1])
+    )
+    if step == 0:
+        raise Unknowable("it counts without end")
+    stop = last + (1 if step > 0 else -1)
+    shell.write("".join(f"{number}\n" for number in range(first, stop, step)))
     return 0
 
 
@@ -208,6 +222,14 @@ def sed(shell: Shell, arguments: list[str]) -> int:
         raise Unknowable("it calls sed with other options")
     if "n" in given:
         found = re.fullmatch(r"/((?:[^/\\]|\\.)*)/p", script)
+        if found is None and script.startswith("s") and script.endswith(script[1:2] + "p"):
+            old = script.split(script[1])[1]
+            words = [old, *words]
+            lines = _kept(shell, words)
+            if lines:
+                shell.stdin = "".join(f"{line}\n" for line in lines)
+                return sed(shell, [script[:-1]])
+            return 0
         if found is None:
             raise Unknowable(f"it edits by {script[:40]!r}")
         keep = re.compile(_expression(found[1].replace("\\/", "/"), extended=False))
@@ -220,10 +242,11 @@ def sed(shell: Shell, arguments: list[str]) -> int:
         lines = [line for line in _input(shell, words).splitlines() if not drop.search(line)]
     elif found := re.fullmatch(r"s(\W)(.*?)(?<!\\)\1(.*?)(?<!\\)\1(g?)", script, re.DOTALL):
         mark, old, new, everywhere = found.groups()
-        if re.search(r"\\(?![n1-9\\/|,:#])|(?<!\\)&", new):
+        if re.search(r"\\(?![n1-9\W])|(?<!\\)&", new):
             raise Unknowable(f"it replaces by {script[:40]!r}")
         pattern = re.compile(_expression(old.replace("\\" + mark, mark), extended=extended))
         fresh = new.replace("\\" + mark, mark)
+        fresh = re.sub(r"\\([^\w\\])", r"\1", fresh)
         fresh = re.sub(r"\\([1-9])", r"\\g<\1>", fresh)
         lines = [
             pattern.sub(fresh, line, count=0 if everywhere else 1)
