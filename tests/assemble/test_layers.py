@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -347,3 +348,19 @@ def test_hard_links_stay_in_their_segment(tmp_path):
     ]
     with pytest.raises(SpecError, match="cannot lay out what deb:y brings"):
         plan_layers(tree(entries), ZSTD)
+
+
+def test_few_files_are_open_at_once(tmp_path):
+    """An image of hundreds of wheels stays far below the usual limit of 1024 open files."""
+    store = FileStore(tmp_path)
+    entries = [Entry.inline(f"w/{number}", b"%d" % number, owner=f"wheel:w{number}")
+               for number in range(120)]  # fmt: skip
+    assert made(store, (tree(entries), {})).misses == 120
+    shutil.rmtree(store.root / "records/layer")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, no names
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, hard))
+    try:
+        assert made(FileStore(tmp_path), (tree(entries), {}), threads=2).hits == 120
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -13,7 +13,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -302,7 +302,6 @@ class _Todo:
     plan: LayerPlan
     state: _Hash
     tapped: bool = False  # the first segment is already in `state`
-    segments: dict[str, tuple[Blob, SegmentRecord]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,14 +378,10 @@ class _Run:
             for number, segment in enumerate(plan.segments):
                 if segment.key in missing:
                     continue
-                found = None
-                if find_facts(segment, self._store) is not None:
-                    if each is None:
-                        continue
-                    found = find_segment(segment, self._store)
-                if found is not None and each is not None:
-                    each.segments[segment.key] = found
-                else:
+                # segments are opened again when joined: hundreds of open files would be too many
+                if find_facts(segment, self._store) is None or (
+                    each is not None and find_segment(segment, self._store) is None
+                ):
                     missing[segment.key] = _Missing(
                         segment, plan.name, each if number == 0 else None
                     )
@@ -443,11 +438,8 @@ class _Run:
     def _assemble(self, todo: _Todo) -> Layer:
         """Join directories, segments and end mark; hash, write and remember the layer."""
         plan = todo.plan
-        for segment in plan.segments:
-            if segment.key not in todo.segments:
-                todo.segments[segment.key] = self._written(segment)
         with self._store.create() as pending:
-            join = _Join(todo, pending, self._encoder, self._workers)
+            join = _Join(todo, pending, self._written, self._encoder, self._workers)
             raw_size = join.run()
             annotations: tuple[tuple[str, str], ...] = ()
             if self._encoder.name == "zstd":
@@ -503,8 +495,15 @@ def _primed(plan: LayerPlan) -> _Hash:
 class _Join:
     """Writes one layer's frames in order, inflating them for the diff_id where that is needed."""
 
-    def __init__(self, todo: _Todo, pending: Pending, encoder: Encoder, workers: Workers) -> None:
-        self._todo, self._pending = todo, pending
+    def __init__(
+        self,
+        todo: _Todo,
+        pending: Pending,
+        opened: Callable[[SegmentPlan], tuple[Blob, SegmentRecord]],
+        encoder: Encoder,
+        workers: Workers,
+    ) -> None:
+        self._todo, self._pending, self._opened = todo, pending, opened
         self._encoder, self._workers = encoder, workers
         self._state = todo.state
         self._queue: deque[tuple[int, Future[bytes]]] = deque()
@@ -519,7 +518,7 @@ class _Join:
         plan = self._todo.plan
         raw_size = self._directories(plan.directories)
         for number, segment in enumerate(plan.segments):
-            blob, record = self._todo.segments[segment.key]
+            blob, record = self._opened(segment)
             self._segment(segment, blob, record, hashed=number == 0 and self._todo.tapped)
             raw_size += segment.raw_size
         self._drain(-1)
