@@ -93,7 +93,7 @@ def read_deb(
     Args:
         blob: the package, verified.
         owner: ``Part.id``; set on each entry, and used in messages.
-        spool: takes the unpacked data archive, so that ``DebReader(spool, unpacked=True)`` need
+        spool: empty; takes the unpacked data archive, so that ``DebReader(spool, unpacked=True)`` need
             not inflate again. ELF files are then parsed from there, else from memory.
         spill: makes a file for ELF files over ``HELD_BYTES`` when there is no ``spool``.
         max_bytes: the most that the data archive may unpack to.
