@@ -11,10 +11,14 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from staunch.ports import Progress
+from staunch.apps.cli.failures import write
+
+if TYPE_CHECKING:
+    from staunch.ports import Progress
 
 __all__ = ["Console", "verb"]
 
@@ -40,16 +44,11 @@ class Console:
     def answer(self, document: Mapping[str, object], text: str, brief: str = "") -> None:
         """Print the document for ``--json``, else the text; ``brief`` is all that ``--quiet`` leaves."""
         if self.json:
-            print(json.dumps(document, indent=2, ensure_ascii=False))
+            write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         elif not self.quiet:
-            print(text.rstrip("\n"))
+            write(text.rstrip("\n") + "\n")
         elif brief:
-            print(brief)
-
-    def note(self, text: str) -> None:
-        """A line on standard error."""
-        if not self.quiet:
-            print(text, file=sys.stderr)
+            write(brief + "\n")
 
 
 def verb(

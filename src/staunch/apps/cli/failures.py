@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import click
 
 from staunch.errors import StaunchError
 
-__all__ = ["PIPE_CLOSED", "interruptible", "on_interrupt", "report"]
+__all__ = ["PIPE_CLOSED", "ReaderGoneError", "interruptible", "on_interrupt", "report", "write"]
 
 USAGE, OURS, INTERRUPTED = 2, 70, 130
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell would say
 TRACKER = "https://github.com/staunch-dev/staunch/issues"
 
 _interrupted = threading.Event()
+
+
+class ReaderGoneError(Exception):
+    """Nobody reads standard output any more. Not an OSError: click would exit 1, our "no"."""
+
+
+def write(text: str | bytes) -> None:
+    """Write to standard output, at once.
+
+    Raises:
+        ReaderGoneError: the other end of the pipe is closed (`staunch images | head -1`).
+    """
+    try:
+        if isinstance(text, str):
+            sys.stdout.write(text)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as e:
+        # What is left in the buffer must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ReaderGoneError from e
 
 
 @contextmanager
@@ -55,6 +79,8 @@ def report(error: BaseException, args: Sequence[str]) -> int:
         case KeyboardInterrupt() | click.Abort():
             _line("interrupted; what was finished stays in the store for the next try")
             return INTERRUPTED
+        case ReaderGoneError():
+            return PIPE_CLOSED
         case click.exceptions.Exit():
             return error.exit_code
         case SystemExit():
@@ -124,8 +150,8 @@ def _tell(
             "exit_code": code,
             "errors": [{"what": what, "why": why, "mend": mend} for what, why, mend in parts],
         }
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-        sys.stdout.flush()
+        with suppress(ReaderGoneError):
+            write(json.dumps(document, indent=2) + "\n")
     return code
 
 

@@ -5,7 +5,6 @@ Nothing heavy is imported here: a verb's module is loaded when that verb is run 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -89,11 +88,6 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         with failures.interruptible():
             code = staunch.main(args, prog_name="staunch", standalone_mode=False)
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone (`staunch images | head`): what is left to flush must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failures.PIPE_CLOSED
     except BaseException as e:  # noqa: BLE001 - the main function: every failure gets its code here
         return failures.report(e, args)
     return code if isinstance(code, int) else 0

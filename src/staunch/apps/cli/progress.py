@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["LineProgress", "NoProgress", "TerminalProgress", "size", "speed", "terminal_progress"]
+__all__ = [
+    "LineProgress",
+    "NoProgress",
+    "TerminalProgress",
+    "one_line",
+    "size",
+    "speed",
+    "terminal_progress",
+]
 
 _WORTH_A_LINE = 8 * limits.MIB  # in a log, smaller pieces only add noise
 _SILENCE_S = 20.0  # after so long a log gets a line, so that nobody thinks it hangs
@@ -38,6 +46,12 @@ def size(amount: int) -> str:
 def speed(amount: int, seconds: float) -> str:
     """``1.4 MB/s``."""
     return f"{size(int(amount / max(seconds, 0.001)))}/s"
+
+
+def one_line(text: str, *, width: int = 110) -> str:
+    """Text for one line: white space joined, cut at ``width``."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 class NoProgress:
@@ -84,13 +98,13 @@ class LineProgress:
         """A line."""
         on_interrupt()
         with self._lock:
-            self._say(text)
+            self._say(one_line(text))
 
     def start(self, key: str, text: str, total: int | None) -> None:
         """Remember it."""
         on_interrupt()
         with self._lock:
-            self._pieces[key] = _Piece(text, total, 0, time.monotonic())
+            self._pieces[key] = _Piece(one_line(text), total, 0, time.monotonic())
 
     def advance(self, key: str, amount: int) -> None:
         """Count; a line if nothing was said for long."""
@@ -136,7 +150,7 @@ class TerminalProgress:
     def step(self, text: str) -> None:
         """A line that stays."""
         on_interrupt()
-        self._bars.console.print(text, style="bold", markup=False, highlight=False)
+        self._bars.console.print(one_line(text), style="bold", markup=False, highlight=False)
 
     def start(self, key: str, text: str, total: int | None) -> None:
         """A bar."""
@@ -144,7 +158,9 @@ class TerminalProgress:
         with self._lock:
             if not self._tasks:
                 self._bars.start()
-            self._tasks[key] = self._bars.add_task(text.replace("[", "\\["), total=total)
+            self._tasks[key] = self._bars.add_task(
+                one_line(text, width=48).replace("[", "\\["), total=total
+            )
 
     def advance(self, key: str, amount: int) -> None:
         """Move the bar."""

@@ -8,6 +8,7 @@ import click
 
 from staunch.apps.cli import options
 from staunch.apps.cli.console import Console, verb
+from staunch.apps.cli.failures import write
 
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -125,5 +126,6 @@ def command(
     if console.json:  # after the command's own output, as the last line
         import json
 
-        print(json.dumps({"schema": "staunch.dev/run/v1", "image": str(path), "exit_code": code}))
+        document = {"schema": "staunch.dev/run/v1", "image": str(path), "exit_code": code}
+        write(json.dumps(document) + "\n")
     return code

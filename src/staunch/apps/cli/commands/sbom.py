@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from staunch.apps.cli import options
 from staunch.apps.cli.console import Console, verb
+from staunch.apps.cli.failures import write
 
 
 @verb("sbom", epilog="Examples: `staunch sbom`; `staunch sbom out/onnxruntime -o sbom.spdx.json`")
@@ -65,5 +65,5 @@ def command(
         }
         console.answer(document, "")
         return 0
-    sys.stdout.buffer.write(data)
+    write(data)
     return 0
