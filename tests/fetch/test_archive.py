@@ -289,6 +289,17 @@ def test_snapshot_lets_the_past_in(chain: Chain) -> None:
     assert "the snapshot asked for is of 2026-09-03T12:00:00Z" in caught.value.why
 
 
+def test_a_snapshot_is_no_younger_than_asked_for(chain: Chain) -> None:
+    """A mirror that ignores the moment and serves today's index is found out."""
+    moment = NOW - timedelta(days=85)
+    assert chain.release(snapshot=moment).locked.date == chain.fake.date  # own: no past is kept
+    chain.fake.snapshots = "http://snapshot.example/archive/test"
+    with pytest.raises(UntrustedError, match="younger than the snapshot") as caught:
+        chain.release(snapshot=moment)
+    assert "asked for the state of 2026-08-29T12:00:00Z" in caught.value.why
+    assert "offers 2026-11-22T06:00:00Z" in caught.value.why
+
+
 def test_stable_main_has_no_valid_until(chain: Chain) -> None:
     chain.fake.valid_until = None
     chain.fake.date = NOW - timedelta(days=300)

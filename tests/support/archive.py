@@ -99,6 +99,7 @@ class FakeArchive:
     architectures: tuple[str, ...] = ("amd64", "arm64")
     compressions: tuple[str, ...] = (".xz", ".gz")
     extra: str = ""
+    snapshots: str = ""
     packages: dict[str, tuple[dict[str, str], bytes]] = field(default_factory=dict)
 
     def add(self, name: str, version: str = "1.0-1", **fields: str) -> FakeArchive:
@@ -191,5 +192,11 @@ class FakeArchive:
     def archive(self, *mirrors: str) -> Archive:
         """As a foundation or a spec describes it: the key called ``archive`` is pinned."""
         return Archive(
-            "test", (self.suite,), ("main",), public(), frozenset({fingerprint()}), mirrors
+            "test",
+            (self.suite,),
+            ("main",),
+            public(),
+            frozenset({fingerprint()}),
+            mirrors,
+            self.snapshots,
         )

@@ -81,6 +81,7 @@ def fetch_release(
                 now=now,
                 snapshot=snapshot,
                 previous=previous,
+                from_service=bool(archive.snapshots),
             )
         except UntrustedError as error:
             at = UntrustedError(error.what, why=f"{error.why} ({host(base)})", mend=error.mend)

@@ -87,12 +87,14 @@ def check_release(
     now: datetime,
     snapshot: datetime | None = None,
     previous: LockedRepository | None = None,
+    from_service: bool = False,
 ) -> None:
     """Decide whether a Release whose signature holds (step 1, ``fetch_release``) may be used.
 
     2. It is of the suite that was asked for: its Suite or Codename says so.
     3. ``Valid-Until``, where there is one, lies after ``now``; with ``snapshot``, after that.
-    4. ``Date`` does not lie after ``now`` (one hour of tolerance).
+    4. ``Date`` does not lie after ``now`` (one hour of tolerance); nor after ``snapshot``, where
+       the archive has a service that keeps its past (``from_service``).
     5. ``Date`` is not before that in the lock (``previous``), unless ``snapshot`` asks for it.
 
     Raises:
@@ -124,6 +126,12 @@ def check_release(
             f"the index of {name} comes from the future",
             why=f"it is dated {stamp(release.date)}, now it is {stamp(now)}",
             mend="set the clock of this machine (or SOURCE_DATE_EPOCH) right",
+        )
+    if snapshot is not None and from_service and release.date > snapshot:
+        raise UntrustedError(
+            f"the index of {name} is younger than the snapshot asked for",
+            why=f"asked for the state of {stamp(snapshot)}, the mirror offers {stamp(release.date)}",
+            mend="the mirror keeps no past: take it out of `[mirrors] snapshot` of the configuration",
         )
     # 5.
     if previous is not None and snapshot is None and release.date < previous.date:
