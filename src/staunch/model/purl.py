@@ -26,10 +26,10 @@ class Purl:
         return cls(type_, namespace, name, version, kept)
 
     def __str__(self) -> str:
-        path = "/".join(quote(part, safe="+:~") for part in self.namespace.split("/") if part)
-        text = f"pkg:{self.type}/{path + '/' if path else ''}{quote(self.name, safe='+:~')}"
+        path = "/".join(quote(part, safe=":~") for part in self.namespace.split("/") if part)
+        text = f"pkg:{self.type}/{path + '/' if path else ''}{quote(self.name, safe=':~')}"
         if self.version:
-            text += f"@{quote(self.version, safe='+:~')}"
+            text += f"@{quote(self.version, safe=':~')}"
         if self.qualifiers:
-            text += "?" + "&".join(f"{k}={quote(v, safe='+:~/')}" for k, v in self.qualifiers)
+            text += "?" + "&".join(f"{k}={quote(v, safe=':~/')}" for k, v in self.qualifiers)
         return text
