@@ -15,7 +15,7 @@ from staunch.assemble.scripts.reproduce import diversions, linker_cache, prepare
 from staunch.assemble.tree import Tree
 from staunch.assemble.wheel import rewrite_record
 from staunch.errors import SpecError
-from staunch.model.entry import Entry
+from staunch.model.entry import Entry, Kind
 from staunch.model.image import Assembled
 from staunch.model.part import Part, PartKind
 from staunch.model.platform import Platform
@@ -141,12 +141,10 @@ def _add_files(tree: Tree, part: Part) -> None:
     """The spec's own files win over those of packages: whoever wrote the spec means it."""
     for entry in part.entries:
         there = tree.get(entry.path)
-        if there is None or there.owner.startswith("files:"):
+        if entry.kind is Kind.DIR or there is None or there.owner.startswith("files:"):
             tree.add(entry)
-        elif there.kind is entry.kind and entry.link == there.link and not entry.digest:
-            continue
         else:
-            tree.replace(entry) if not tree.children(entry.path) else tree.add(entry)
+            tree.replace(entry)
 
 
 def _write_records(tree: Tree, parts: Sequence[Part]) -> None:

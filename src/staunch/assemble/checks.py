@@ -15,6 +15,7 @@ from packaging.tags import Tag, parse_tag
 from staunch.assemble.globs import matcher
 from staunch.assemble.payloads import Payloads
 from staunch.assemble.rules.base import BIN
+from staunch.assemble.rules.closing import FROM_HOST, OPTIONAL
 from staunch.assemble.rules.executables import shebang
 from staunch.assemble.rules.registry import active
 from staunch.assemble.tree import Tree
@@ -37,32 +38,6 @@ _REQUIRES = re.compile(
     r"^Requires-Dist:\s*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE | re.IGNORECASE
 )
 _SHELL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-FROM_HOST = re.compile(
-    r"libcuda\.so\.1|libnvidia-[a-z0-9-]+\.so\.1|libnvcuvid\.so\.1|libnvoptix\.so\.1|libcudadebugger\.so\.1"
-)
-"""Libraries of the GPU driver: the container runtime mounts the host's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Optional:
-    """Objects of a wheel that it loads only if their libraries happen to be there."""
-
-    wheel: str
-    path: re.Pattern[str]
-    why: str
-
-
-OPTIONAL = (
-    Optional("numba", re.compile(r".*/numba/np/ufunc/(tbb|omp)pool\..*"), "a threading layer; numba falls back to its own workqueue"),
-    Optional("onnxruntime-gpu", re.compile(r".*/onnxruntime/capi/libonnxruntime_providers_(cuda|tensorrt|nv_tensorrt_rtx)\.so"), "a provider; onnxruntime falls back to the next one"),
-    Optional("torchaudio", re.compile(r".*/(torio|torchaudio)/lib/.*(ffmpeg|sox).*"), "a media backend; torchaudio offers those that load"),
-    Optional("torchcodec", re.compile(r".*/torchcodec/libtorchcodec_.*"), "one build for each FFmpeg version; torchcodec takes the one that loads"),
-    Optional("torchvision", re.compile(r".*/torchvision/(video_reader|_C_video).*|.*/torchvision/image\.so"), "a media backend; torchvision warns and goes on without it"),
-    Optional("tensorflow", re.compile(r".*/tensorflow/compiler/tf2tensorrt/.*"), "the TensorRT bridge; tensorflow goes on without it"),
-    Optional("pyspark", re.compile(r".*"), "native helpers of a Java program"),
-)  # fmt: skip
-"""Which objects may miss libraries, and what happens then. Each stands in the docs."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -70,7 +70,7 @@ class Outcome:
 class Rule:
     """One rule. ``order`` decides when it runs (smaller first); ``profiles`` where it is on.
 
-    ``why`` is a full sentence for a reader of the report.
+    ``why`` is a full sentence for a reader of the report; ``details`` are Markdown for the reference.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Rule:
     why: str
     profiles: frozenset[Profile]
     apply: Callable[[Context], Outcome]
+    details: str = ""
 
 
 def site_path(path: str) -> str | None:

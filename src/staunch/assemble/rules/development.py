@@ -109,5 +109,10 @@ RULES = (
         " test it is no use to those who run it.",
         INFERENCE,
         _tools,
+        "Programs for building go from these wheels, unless the spec asks for the wheel itself: "
+        + ", ".join(f"`{name}`" for name in sorted(TOOLS))
+        + ". Needed at run time, and kept: "
+        + "; ".join(f"`{path}` ({why})" for path, why in sorted(NEEDED.items()))
+        + ".",
     ),
 )

@@ -47,6 +47,7 @@ RULES = (
         "Python has its own converters; these are rarely loaded, and were a way to run code.",
         INFERENCE,
         _gconv,
+        "What stays: " + ", ".join(f"`{name}`" for name in sorted(CONVERSIONS)) + ".",
     ),
     Rule(
         "perl",

@@ -6,8 +6,8 @@ import importlib
 import pkgutil
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 
-from staunch.assemble import rules
 from staunch.assemble.rules.base import Context, Rule
 from staunch.errors import SpecError
 from staunch.model.image import Removal
@@ -20,9 +20,10 @@ _NO_RULES = ("base", "registry")
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, in the order in which they run."""
     found: list[Rule] = []
-    for module in pkgutil.iter_modules(rules.__path__):
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if module.name not in _NO_RULES:
-            found.extend(importlib.import_module(f"{rules.__name__}.{module.name}").RULES)
+            found.extend(importlib.import_module(f"{package}.{module.name}").RULES)
     return tuple(sorted(found, key=lambda rule: (rule.order, rule.name)))
 
 
@@ -90,4 +91,6 @@ def describe() -> str:
         )
     for rule in all_rules():
         lines += ["", f"## {rule.name}", "", f"{rule.summary} {rule.why}"]
+        if rule.details:
+            lines += ["", rule.details]
     return "\n".join(lines) + "\n"
