@@ -28,11 +28,12 @@ from staunch.model.platform import Platform
 from staunch.model.sources import with_spec
 from staunch.model.spec import ImageSpec, Place, Profile, Request
 from staunch.model.verdict import Passed, Refused, Verdict
-from staunch.resolve.debian import solve
+from staunch.resolve.debian import Solution, solve
 from staunch.resolve.wheels import solve_wheels
 
 # What a training image has beyond the inference image's packages and Debian's Essential set.
 TRAINING = ("apt", "ca-certificates", "git", "procps")
+LOCALE = "libc-bin"  # holds C.UTF-8, which every image with a C library sets as LANG
 TRAINING_PYTHON = ("python3", "python3-pip", "python3-venv")
 
 
@@ -202,14 +203,21 @@ def _packages(
     """Both profiles' packages; training takes the versions that inference took."""
     python = interpreter_packages(release) if spec.python else ()
     wanted = (*spec.packages, *_requests(python, "the interpreter"))
-    inference = solve(
-        index,
-        wanted,
-        recommends=spec.recommends,
-        prefer=kept,
-        upgrade=upgrade,
-        exclude=SCRIPT_ONLY,
-    )
+
+    def lean(requests: Sequence[Request]) -> Solution:
+        return solve(
+            index,
+            requests,
+            recommends=spec.recommends,
+            prefer=kept,
+            upgrade=upgrade,
+            exclude=SCRIPT_ONLY,
+        )
+
+    inference = lean(wanted)
+    if any(each.package.name == "libc6" for each in inference.packages):
+        wanted = (*wanted, *_requests((LOCALE,), "LANG=C.UTF-8"))
+        inference = lean(wanted)
     more = TRAINING + (TRAINING_PYTHON if spec.python else ())
     training = solve(
         index,
