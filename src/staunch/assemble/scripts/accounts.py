@@ -87,6 +87,8 @@ class Accounts:
         """A user's number, by name or as digits; None when there is no such user."""
         if text.isascii() and text.isdigit():
             return int(text)
+        if text == "root":
+            return 0
         user = self.users.get(text)
         return None if user is None else user.uid
 
@@ -94,6 +96,8 @@ class Accounts:
         """A group's number, by name or as digits; None when there is no such group."""
         if text.isascii() and text.isdigit():
             return int(text)
+        if text == "root":
+            return 0
         group = self.groups.get(text)
         return None if group is None else group.gid
 

@@ -220,6 +220,9 @@ def sed(shell: Shell, arguments: list[str]) -> int:
     script = given.get("e") or (words.pop(0) if words else "")
     if not set(given) <= {"e", "E", "r", "n"}:
         raise Unknowable("it calls sed with other options")
+    shell.stdin, words = _input(shell, words), []
+    if not shell.stdin:
+        return 0  # whatever it would do, it does it to no line
     if "n" in given:
         found = re.fullmatch(r"/((?:[^/\\]|\\.)*)/p", script)
         if found is None and script.startswith("s") and script.endswith(script[1:2] + "p"):
