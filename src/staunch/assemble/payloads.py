@@ -21,6 +21,7 @@ class Payloads:
     def __init__(self, reader_of: Callable[[str], PartReader], store: Store) -> None:
         """``reader_of`` gives the reader of a part by its id; ``store`` holds blobs of slices."""
         self._reader_of = reader_of
+        self._readers: dict[str, PartReader] = {}  # a wheel's directory is read once
         self._store = store
 
     def read(self, entry: Entry, *, max_bytes: int = limits.METADATA_BYTES) -> bytes:
@@ -70,7 +71,9 @@ class Payloads:
 
     def _members(self, owner: str, wanted: dict[str, list[Entry]]) -> Iterator[tuple[str, bytes]]:
         left = set(wanted)
-        for name, pieces in self._reader_of(owner).payloads(sorted(wanted)):
+        if owner not in self._readers:
+            self._readers[owner] = self._reader_of(owner)
+        for name, pieces in self._readers[owner].payloads(sorted(wanted)):
             entries = wanted.get(name)
             if entries is None:
                 raise UntrustedError(

@@ -22,7 +22,7 @@ BIN = ("bin/", "sbin/", "usr/bin/", "usr/sbin/", "usr/local/bin/", "usr/local/sb
 INFERENCE = frozenset({Profile.INFERENCE})
 BOTH = frozenset(Profile)
 
-_SITE = re.compile(r"(?:.*/)?(?:dist|site)-packages/(.+)", re.DOTALL)
+_SITES = ("/dist-packages/", "/site-packages/")
 _STDLIB = re.compile(r"usr/lib/python3\.\d+/(.+)", re.DOTALL)
 _SHARED = re.compile(r"\.so(\.[0-9A-Za-z_.+-]*)?$")
 
@@ -84,8 +84,17 @@ class Rule:
 
 def site_path(path: str) -> str | None:
     """The part of ``path`` below a ``site-packages`` or ``dist-packages`` folder, or None."""
-    found = _SITE.fullmatch(path)
-    return found[1] if found else None
+    for folder in _SITES:
+        at = path.find(folder)
+        if at >= 0:
+            return path[at + len(folder) :] or None
+    return None
+
+
+def extension(path: str) -> str:
+    """What follows the last dot of the last name, in lower case; empty where there is none."""
+    _, dot, end = path.rpartition(".")
+    return "" if not dot or "/" in end else end.lower()
 
 
 def stdlib_path(path: str) -> str | None:

