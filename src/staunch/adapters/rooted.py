@@ -153,9 +153,11 @@ def host_errors(doing: str) -> Iterator[None]:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder of ours, also where its modes forbid it."""
-    for folder, _, _ in os.walk(path):
-        with suppress(OSError):
-            Path(folder).chmod(0o700)
+    for folder, below, _ in os.walk(path):
+        for each in (Path(folder, name) for name in below):
+            with suppress(OSError):
+                if not each.is_symlink():  # a link's target is not ours
+                    each.chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)
 
 
