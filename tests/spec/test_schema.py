@@ -71,5 +71,5 @@ def test_every_key_is_described() -> None:
 
 
 def test_the_committed_reference_is_current() -> None:
-    """Run ``staunch schema --reference > docs/spec.md`` after a change of the models."""
+    """Run ``python docs/generate.py`` after a change of the models."""
     assert (DOCS / "spec.md").read_text() == describe()

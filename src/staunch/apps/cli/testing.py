@@ -29,6 +29,8 @@ class Tested:
     reports: tuple[TestReport, ...] = ()
     unknown: tuple[UndecidedError, ...] = ()
 
+    __test__ = False  # not a pytest class
+
     @property
     def passed(self) -> bool | None:
         """True when all ran and passed, False when one failed, None when that is not known."""
