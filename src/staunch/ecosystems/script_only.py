@@ -1,7 +1,8 @@
-"""Dependencies that inference images do not follow: only maintainer scripts have a use for them.
+"""Dependencies that inference images do not follow: nothing that runs in them has a use for them.
 
 Maintainer scripts never run (DESIGN.md §7), so what only they call would lie in the image unused,
 and much of it is what such an image must not hold: a shell's tools, a package manager, Perl.
+Two modules of Python go with the libraries that they alone use, and that nobody maintains.
 Each is reported with its reason; whoever wants one names it under ``packages:``.
 """
 
@@ -15,6 +16,15 @@ ANY = "*"  # as the package: whatever depends on it
 _USERS = "users and groups are made natively from what the scripts ask for"
 _DEBCONF = "debconf asks questions during installation; their defaults are applied natively"
 _INIT = "services are not started by an init system inside the image"
+
+_DB = (
+    "only the module dbm.ndbm uses Berkeley DB, which has unfixed faults and no maintainer; "
+    "the rule `orphan-modules` takes it out, and `dbm` uses another backend"
+)
+_NIS = (
+    "only the module nis uses it, which Python dropped in 3.13; the rule `orphan-modules` takes it "
+    "out, and Kerberos and RPC stay away with it"
+)
 
 _TABLE: dict[tuple[str, str], str] = {
     (ANY, "adduser"): _USERS,
@@ -33,6 +43,9 @@ _TABLE: dict[tuple[str, str], str] = {
     ("ca-certificates", "openssl"): (
         "update-ca-certificates calls it; the bundle and its hash links are made natively"
     ),
+    ("libpython3.11-stdlib", "libdb5.3"): _DB,
+    ("libpython3.11-stdlib", "libnsl2"): _NIS,
+    ("libpython3.13-stdlib", "libdb5.3t64"): _DB,
     ("libreadline8", "readline-common"): (
         "inputrc holds key bindings of an interactive terminal; the library has its own"
     ),
