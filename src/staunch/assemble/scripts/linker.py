@@ -113,17 +113,7 @@ def _folders(tree: Tree, payloads: Payloads, platform: Platform) -> list[str]:
                 found += (word.strip("/") for word in words if word.startswith("/"))
         todo[:0] = included
     system = [f"lib/{platform.triplet}", f"usr/lib/{platform.triplet}"]
-    return [
-        *found,
-        *system,
-        "lib",
-        "usr/lib",
-        *(["lib64", "usr/lib64"] if _has_lib64(tree) else []),
-    ]
-
-
-def _has_lib64(tree: Tree) -> bool:
-    return tree.get("lib64") is not None
+    return [*found, *system, "lib", "usr/lib"]
 
 
 def _matches(tree: Tree, word: str, base: str) -> list[str]:
