@@ -1,0 +1,90 @@
+"""Sandbox.attach: our own streams, with and without a terminal, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import staunch
+from staunch.adapters.runner import ProcessRunner
+from staunch.adapters.sandbox import choose_sandbox
+from staunch.adapters.sandbox.held import launched
+from staunch.errors import UndecidedError
+from tests.support.roots import busybox_root
+from tests.support.tools import need
+
+pytestmark = pytest.mark.interop
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from staunch.adapters.runner import ProcessRunner
+from staunch.adapters.sandbox import choose_sandbox
+from staunch.ports import Confinement
+sandbox = choose_sandbox(ProcessRunner(), prefer=sys.argv[3])
+held = Confinement(65532, 65532, env=(("PATH", "/bin"),), timeout_s=60.0)
+script = "if [ -t 0 ]; then echo terminal; else cat; fi; id -u; (echo x > /x) 2>&1; exit 5"
+sys.exit(sandbox.attach(Path(sys.argv[2]), ["sh", "-c", script], held))
+"""
+
+
+@pytest.fixture(scope="module", params=["runc", "podman", "bubblewrap", "docker"])
+def name(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    if chosen == "docker":  # a daemon is more than a test may ask for, in CI too
+        try:
+            choose_sandbox(ProcessRunner(), prefer=chosen)
+        except UndecidedError as error:
+            pytest.skip(error.why)
+    else:
+        need({"bubblewrap": "bwrap"}.get(chosen, chosen))
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    above = Path(tempfile.mkdtemp(prefix="staunch-test-"))
+    above.chmod(0o711)
+    yield busybox_root(above / "root")
+    shutil.rmtree(above)
+
+
+def _argv(root: Path, name: str) -> list[str]:
+    source = str(Path(staunch.__file__).parents[1])
+    return [sys.executable, "-c", PROGRAM, source, str(root), name]
+
+
+def test_streams(name: str, root: Path) -> None:
+    done = subprocess.run(
+        _argv(root, name), input=b"from outside\n", capture_output=True, timeout=120
+    )
+    assert done.returncode == 5, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [b"from outside", b"65532"]
+    assert b"Read-only file system" in lines[2]
+
+
+def test_terminal(name: str, root: Path) -> None:
+    master, slave = os.openpty()
+    with subprocess.Popen(
+        launched(_argv(root, name), terminal=True),
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(slave)
+        said = b""
+        while True:
+            try:
+                said += os.read(master, 1000)
+            except OSError:
+                break
+        os.close(master)
+        assert process.wait(60) == 5, said
+    assert said.splitlines()[:2] == [b"terminal", b"65532"]
