@@ -296,6 +296,12 @@ def test_setuid():
     )
 
 
+def test_hard_links_lose_setuid_with_their_file():
+    made = with_entries(part("deb:x", {"usr/bin/su 4755": b""}), hard_link("usr/bin/sg", "usr/bin/su", "deb:x"))  # fmt: skip
+    got, _ = only("setuid", made)
+    assert {entry.mode for entry in got.tree.children("usr/bin")} == {0o755}
+
+
 def test_file_capabilities():
     from dataclasses import replace
 
@@ -367,6 +373,19 @@ class TestExecutables:
             "app/run": "one of the spec's files",
         }
         assert removed == {"usr/bin/tool", "usr/bin/alias", "usr/libexec/x"}
+
+    def test_hard_links_need_a_reason_of_their_own(self):
+        twin = part(
+            "deb:tool", {"usr/bin/tool 0755": b"\x7fELF", "usr/bin/wanted 0755": b"\x7fELF"}
+        )
+        twin = with_entries(
+            twin,
+            hard_link("usr/bin/other", "usr/bin/tool", "deb:tool"),
+            hard_link("usr/bin/unwanted", "usr/bin/wanted", "deb:tool"),
+        )
+        kept, removed = self.run(twin, entrypoint=("wanted",))
+        assert removed == {"usr/bin/tool", "usr/bin/other", "usr/bin/unwanted"}
+        assert set(kept) == {"usr/bin/wanted"}
 
     def test_a_wheels_script_without_interpreter_goes(self):
         kept, removed = self.run(

@@ -240,7 +240,7 @@ class Tree:
     def change(self, entry: Entry) -> None:
         """Set other attributes (mode, owner ids, contents) of the entry at ``entry.path``.
 
-        The path must be canonical, and the kind stay as it is.
+        The path must be canonical, and the kind stay as it is. Hard links share mode and owner ids.
         """
         old = self._entries.get(entry.path)
         if old is None or old.kind is not entry.kind or old.kind is Kind.HARDLINK:
@@ -250,6 +250,14 @@ class Tree:
                 mend="use `replace` for what becomes something else",
             )
         self._entries[entry.path] = entry
+        for link in self._hard.get(entry.path, ()):
+            self._entries[link] = changed(
+                self._entries[link],
+                mode=entry.mode,
+                uid=entry.uid,
+                gid=entry.gid,
+                xattrs=entry.xattrs,
+            )
 
     def remove(self, path: str, *, recursive: bool = False) -> tuple[Entry, ...]:
         """Take out the entry at ``path`` (a last link is not followed); gives what went, sorted.

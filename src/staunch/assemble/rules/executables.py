@@ -25,7 +25,7 @@ def _apply(context: Context) -> Outcome:
     scripts: list[Entry] = []
     kept: dict[str, KeptExecutable] = {}
     for entry in tree:
-        if entry.kind is not Kind.FILE or not entry.mode & 0o111:
+        if entry.kind not in (Kind.FILE, Kind.HARDLINK) or not tree.contents(entry).mode & 0o111:
             continue
         if loader is not None and entry.path == loader.path:
             why: str | None = "the ELF loader starts every program"
@@ -37,6 +37,7 @@ def _apply(context: Context) -> Outcome:
         kept[entry.path] = KeptExecutable(entry.path, entry.owner, why)
         if (
             entry.owner.startswith(("wheel:", "deb:"))
+            and entry.kind is Kind.FILE
             and entry.size <= _HEAD_BYTES
             and entry.path not in named
         ):
