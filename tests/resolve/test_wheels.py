@@ -495,12 +495,40 @@ def test_indirect_packages_are_listed_unless_others_hold_them(world: World) -> N
     assert [(h.name, h.wanted) for h in solution.held_back] == [("dep", "2.0")]
 
 
-def test_other_requirements_that_hold_a_recent_release_are_no_fault(world: World) -> None:
+def test_other_requirements_that_hold_a_recent_release_are_only_told(world: World) -> None:
     world.default.wheel("app", "1.0", requires=("lib<2",))
     world.default.wheel("lib", "1.0")
     world.default.wheel("lib", "2.0")
     solution = world.solve("app", "lib")
-    assert (versions(solution)["lib"], solution.held_back) == ("1.0", ())
+    assert versions(solution)["lib"] == "1.0"
+    (held,) = solution.held_back
+    assert (held.wanted, held.why) == ("2.0", "other packages of the request do not admit it")
+
+
+def test_what_the_limits_hold_back_is_found_below_what_others_do(world: World) -> None:
+    world.default.wheel("app", "1.0", requires=("lib<3",))
+    world.default.wheel("lib", "1.0")
+    world.default.sdist("lib", "2.0")
+    world.default.wheel("lib", "3.0")
+    refused(
+        SpecError, lambda: world.solve("app", "lib"), "lib 2.0 was wanted", "source distribution"
+    )
+
+
+def test_a_release_whose_own_needs_are_nowhere_is_told(world: World) -> None:
+    world.default.wheel("app", "1.0")
+    world.default.wheel("app", "2.0", requires=("lib>=2",))
+    world.default.wheel("lib", "1.0")
+    (held,) = world.solve("app").held_back
+    assert (held.wanted, held.got) == ("2.0", "1.0")
+    assert "depends on lib>=2" in held.why
+
+
+def test_a_version_that_the_lock_keeps_is_not_held_back(world: World) -> None:
+    world.default.wheel("lib", "1.0", uploaded="2020-01-01T00:00:00Z")
+    world.default.wheel("lib", "2.0")
+    solution = world.solve("lib", previous={"lib": "1.0"})
+    assert (versions(solution), solution.held_back) == ({"lib": "1.0"}, ())
 
 
 def test_other_requirements_that_hold_an_ancient_release_are(world: World) -> None:

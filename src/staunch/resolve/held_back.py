@@ -185,30 +185,51 @@ def find_held_back(
             for specifier in _asked_by(by_name[name], choice.name, limit, catalogue)
         ]
         is_direct = choice.name in direct
-        for version, reason in newer:
-            if not all(each.contains(version, prereleases=True) for each in binding):
-                if is_direct and (grave := _age(choice, version)):
-                    why = "other packages of the request do not admit it"
-                    held.append(_held(choice, version, Reason(why, by_others=True), grave))
-                    break
+        may_ask = is_direct or probes < _PROBES
+        probes += not is_direct and any(reason is None for _, reason in newer)
+        judged = _judge(choice, newer, binding, asking if may_ask else None, is_direct=is_direct)
+        if judged is not None:
+            held.append(judged)
+    return tuple(held)
+
+
+def _judge(
+    choice: Choice,
+    newer: list[tuple[Version, Reason | None]],
+    binding: list[SpecifierSet],
+    asking: Asking | None,
+    *,
+    is_direct: bool,
+) -> Held | None:
+    """The newest release that the limits hold back; for a direct one else the newest of all.
+
+    One question at most: about the newest release that nothing known stands against.
+    """
+    others: Held | None = None
+    for version, known in newer:
+        reason = known
+        if not all(each.contains(version, prereleases=True) for each in binding):
+            reason = Reason("other packages of the request do not admit it", by_limits=False)
+        elif reason is None:
+            if asking is None:
                 continue
-            if reason is None and (is_direct or probes < _PROBES):
-                probes += not is_direct
-                reason = asking.probe(choice.name, version)
+            reason, asking = asking.probe(choice.name, version), None
             if reason is None:
                 break
-            grave = _age(choice, version) if is_direct else ""
-            if is_direct and reason.by_limits and not reason.by_age:
-                grave = _minor_change(choice, version) or grave
-            if reason.by_limits or grave:
-                held.append(_held(choice, version, reason, "" if reason.by_age else grave))
-                break
-    return tuple(held)
+        if reason.by_limits:
+            grave = ""
+            if is_direct and not reason.by_age:
+                grave = _minor_change(choice, version) or _age(choice, version)
+            found = _held(choice, version, reason, grave)
+            return others if others is not None and others.grave and not grave else found
+        if is_direct and others is None:
+            others = _held(choice, version, reason, _age(choice, version))
+    return others
 
 
 def _held(choice: Choice, version: Version, reason: Reason, grave: str) -> Held:
     line = HeldBack(choice.name, str(version), str(choice.version), reason.why)
-    return Held(line, grave, reason.by_others)
+    return Held(line, grave, reason.by_others or not reason.by_limits)
 
 
 def check_held_back(held: Sequence[Held], inputs: Inputs, *, allowed: frozenset[str]) -> None:
