@@ -87,7 +87,9 @@ def rm(shell: Shell, arguments: list[str]) -> int:
     status = 0
     for path in paths:
         entry = shell.entry(path, follow=False)
-        if entry is None or entry.path == "":
+        if entry is not None and entry.path == "":
+            raise Unknowable("it removes the root")
+        if entry is None:
             status = status if "f" in given or "force" in given else 1
             continue
         if entry.kind is Kind.DIR and not recursive:
