@@ -171,6 +171,12 @@ def test_damaged_records_are_refused(data: bytes, match: str) -> None:
         parse_record(data)
 
 
+def test_hashes_in_hexadecimal_are_read() -> None:
+    """gmsh 4.15.2 writes them so; pip never looks."""
+    (row,) = parse_record(f"a,sha256={'ab' * 32},1\n".encode())
+    assert row.digest == "ab" * 32
+
+
 def test_a_record_of_too_many_lines_is_refused() -> None:
     with pytest.raises(UntrustedError, match="more than 2 lines"):
         parse_record(b"a,,\nb,,\nc,,\n", max_rows=2)

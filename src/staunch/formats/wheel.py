@@ -298,15 +298,22 @@ def _parse_row(fields: list[str]) -> RecordRow:
             "RECORD",
             f"{path[:200]!r} has the hash {hashed[:80]!r}; PEP 427 asks for sha256 or better",
         )
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        raw = b""
+    raw = _hash_bytes(text, _HASH_BYTES[algorithm])
     if len(raw) != _HASH_BYTES[algorithm]:
         raise _broken(
             "RECORD", f"{path[:200]!r} has the hash {hashed[:80]!r}, which is no {algorithm}"
         )
     return RecordRow(path, algorithm, raw.hex(), int(size) if size else None)
+
+
+def _hash_bytes(text: str, size: int) -> bytes:
+    """Unpadded urlsafe base64, or hexadecimal, which some publishers write instead."""
+    try:
+        if len(text) == 2 * size:
+            return bytes.fromhex(text)
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _hash_field(row: RecordRow) -> str:
