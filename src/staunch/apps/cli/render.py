@@ -148,7 +148,7 @@ class Build:
             f"{published.name}:{published.tag}  ({self.spec.foundation}, {self.spec.profile.value})",
             f"  digest   {published.digest}",
             f"  written  {published.path}  ({_FORMS[self.form]})",
-            f"  lock     {self.lock_path}",
+            f"  lock     {_near(self.lock_path)}",
         ]
         for each in self.report.platforms:
             lines += self._platform(each, verbose=verbose)

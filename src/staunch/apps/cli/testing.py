@@ -45,12 +45,14 @@ class Tested:
 SKIPPED = Tested(asked=False)
 
 
-def after_build(path: Path, spec: ImageSpec, progress: Progress) -> Tested:
+def after_build(
+    path: Path, spec: ImageSpec, progress: Progress, *, runner: ProcessRunner | None = None
+) -> Tested:
     """Run the tests of every platform that this machine can run."""
     if not spec.tests:
         return SKIPPED
     try:
-        sandbox = choose_sandbox(ProcessRunner())
+        sandbox = choose_sandbox(runner or ProcessRunner())
     except UndecidedError as e:
         return Tested(asked=True, unknown=(e,))
     reports, unknown = [], []
