@@ -70,7 +70,18 @@ def solve(
     )
 
 
-@pytest.mark.parametrize("name", ["hydra-core", "deepspeed", "sglang", "vllm"])
+SLOW = pytest.mark.slow  # some 200 packages each, most of a minute
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hydra-core",
+        "deepspeed",
+        pytest.param("sglang", marks=SLOW),
+        pytest.param("vllm", marks=SLOW),
+    ],
+)
 def test_no_silent_downgrade(
     hosts: IndexSources, transport: HttpTransport, tmp_path: Path, name: str
 ) -> None:
