@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
-from staunch.publish.read import open_image
 
+from staunch.flows.sbom import read_sbom
+from staunch.publish.read import open_image
+from tests.support.spdx import faults
 from tests.support.syft import compare
 from tests.support.tools import need
 
@@ -59,6 +62,13 @@ def built(tmp_path_factory, shared_store):
     return build
 
 
+@pytest.fixture
+def short_folder():
+    """Podman refuses run roots of over 50 characters."""
+    with tempfile.TemporaryDirectory(prefix="p") as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize(("entry", "foundation"), params())
 def test_catalogue(built, entry, foundation, tmp_path):
     out, report = built(entry, foundation)
@@ -71,7 +81,7 @@ def test_catalogue(built, entry, foundation, tmp_path):
     for script in report["scripts"]:
         assert script["status"] in ("reproduced", "ignored", "unreproduced")
         assert script["why"]
-    assert report["tests"]["passed"], report["tests"]
+    assert report["tests"]["passed"] is (None if entry in ("static", "base") else True)
     with open_image(out) as source:
         (image,) = source.images
         paths = listing(image)
@@ -84,7 +94,7 @@ def test_catalogue(built, entry, foundation, tmp_path):
     assert not [path for path in writable if not path.startswith(("var/tmp", "dev/shm"))]
     for name in {path.split("/")[3] for path in paths if path.startswith("usr/share/doc/")}:
         assert f"usr/share/doc/{name}/copyright" in paths or entry == "static"
-    compare(out)
+    agree(out)
 
 
 @pytest.mark.parametrize(("foundation", "most"), [("debian:13", 28), ("debian:12", 34)])
@@ -96,6 +106,13 @@ def test_python_is_small(built, foundation, most):
     debs = [each for each in report["packages"] if each["purl"].startswith("pkg:deb/")]
     assert len(debs) <= most, sorted(each["purl"] for each in debs)
     assert size <= 20_000_000
+
+
+def agree(layout: Path) -> None:
+    """The real syft finds what our SBOM says; the official validator accepts the SBOM."""
+    document = read_sbom(layout)
+    assert compare(layout, document) == ([], [])
+    assert not faults(document)
 
 
 def listing(image) -> dict[str, int]:
@@ -140,12 +157,12 @@ def test_skopeo_keeps_the_digest(staunch, built, tmp_path, compression):
 
 
 @pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
-def test_podman_loads_and_runs_archives(staunch, built, tmp_path, form):
+def test_podman_loads_and_runs_archives(staunch, built, tmp_path, form, short_folder):
     podman = need("podman")
     built("python", "debian:13")
     archive = tmp_path / "image.tar"
     staunch("build", "python", "-o", archive, "--format", form, "--no-test", cwd=tmp_path)
-    base = [podman, "--root", tmp_path / "root", "--runroot", tmp_path / "run",
+    base = [podman, "--root", short_folder / "root", "--runroot", short_folder / "run",
             "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
             "--runtime", "runc"]  # fmt: skip
     try:
@@ -179,9 +196,9 @@ def test_arm64_is_assembled_the_same_way(staunch, tmp_path):
     with open_image(tmp_path / "two") as source:
         arm = next(each for each in source.images if str(each.platform) == "linux/arm64")
         paths = listing(arm)
-    assert "usr/lib/ld-linux-aarch64.so.1" in paths or "lib/ld-linux-aarch64.so.1" in paths
+    loader = "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
     assert any("numpy" in path and path.endswith(".cpython-313.pyc") for path in paths)
-    compare(tmp_path / "two")
+    assert loader in paths
 
 
 def test_unknown_names_are_told_at_once(staunch, tmp_path):

@@ -13,15 +13,15 @@ from typing import Literal, TypeVar
 from staunch import __version__
 from staunch.assemble.assemble import assemble
 from staunch.assemble.bytecode import Skipped, compile_tree
-from staunch.assemble.checks import check
+from staunch.assemble.checks import Note, check
 from staunch.assemble.debian import Spools, deb_part, deb_reader
 from staunch.assemble.files import FilesReader, files_parts
 from staunch.assemble.interpreter import interpreter
-from staunch.assemble.layers import LayerPlan, plan_layers, write_layers, write_segments
+from staunch.assemble.layers import LayerPlan, plan_layers, write_layers
 from staunch.assemble.payloads import Payloads
 from staunch.assemble.segment import facts
 from staunch.assemble.wheel import WheelReader, wheel_part
-from staunch.attest.sbom import sbom
+from staunch.attest.sbom import file_list, sbom
 from staunch.ecosystems import foundations
 from staunch.ecosystems.foundations import Archive
 from staunch.ecosystems.script_only import SCRIPT_ONLY
@@ -67,7 +67,8 @@ class BuildOptions:
 class PlatformReport:
     """What was made for one platform.
 
-    ``sbom`` is SPDX 2.3 JSON, ``described`` its manifest; ``skipped`` modules have no byte code.
+    ``sbom`` is SPDX 2.3 JSON, ``described`` its manifest; ``skipped`` modules have no byte code;
+    ``notes`` are what the closing checks found to be fine under a condition only.
     """
 
     assembled: Assembled
@@ -75,6 +76,7 @@ class PlatformReport:
     sbom: bytes
     described: Descriptor
     skipped: tuple[Skipped, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,17 +211,6 @@ def _platform(
         plans = plan_layers(assembled, code)
         with timings.phase("layers"):
             world.progress.step("writing layers")
-            counts = write_segments(
-                plans,
-                sources.reader,
-                world.store,
-                code,
-                threads=world.threads,
-                progress=world.progress,
-            )
-        with timings.phase("check"):
-            check(assembled, _elf(plans, world), spec=spec, payloads=payloads)
-        with timings.phase("layers"):
             written = write_layers(
                 plans,
                 sources.reader,
@@ -228,6 +219,8 @@ def _platform(
                 threads=world.threads,
                 progress=world.progress,
             )
+        with timings.phase("check"):  # before anything leaves the store
+            notes = check(assembled, _elf(plans, world), spec=spec, payloads=payloads)
     with timings.phase("describe"):
         config = _config(spec, lock, platform, written.layers)
         image = write_image(platform, written.layers, config, world.store)
@@ -237,10 +230,20 @@ def _platform(
             created=lock.created,
             seed=image.manifest.digest,
             staunch_version=__version__,
+            file_names=_file_names(packages, wheels, parts),
         )
-        described = attach_sbom(world.store, image, document)
-    report = PlatformReport(assembled, image, document, described, skipped)
-    return _Built(report, written.hits, counts.misses + written.misses)
+        described = attach_sbom(world.store, image, document, file_list(assembled))
+    report = PlatformReport(assembled, image, document, described, skipped, notes)
+    return _Built(report, written.hits, written.misses)
+
+
+def _file_names(
+    packages: Sequence[LockedPackage], wheels: Sequence[LockedWheel], parts: Sequence[Part]
+) -> dict[str, str]:
+    """Names of the parts as downloaded, by part id."""
+    names = {each.digest: each.filename.rpartition("/")[2] for each in packages}
+    names |= {each.digest: each.filename for each in wheels}
+    return {each.id: names[each.digest] for each in parts if each.digest in names}
 
 
 class _Sources:

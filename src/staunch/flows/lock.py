@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import get_close_matches
 
 from staunch import spec as specs
 from staunch.ecosystems import foundations
 from staunch.ecosystems.foundations import Archive, FoundationRelease
 from staunch.ecosystems.script_only import SCRIPT_ONLY
-from staunch.errors import UndecidedError
+from staunch.errors import SpecError, UndecidedError
 from staunch.fetch.archive import TrustedRelease, fetch_index, fetch_release
 from staunch.flows.world import World
 from staunch.formats import zstd
@@ -88,6 +89,7 @@ def lock(
         if spec.python
         else ()
     )
+    _refuse_unknown(upgrade or frozenset(), platforms)
     return Lock(
         name=spec.name,
         foundation=spec.foundation,
@@ -100,6 +102,23 @@ def lock(
         platforms=platforms,
         tools=tools,
     )
+
+
+def _refuse_unknown(names: frozenset[str], platforms: Sequence[LockedPlatform]) -> None:
+    """A name to upgrade that the image does not have is a misspelling, not a wish fulfilled."""
+    known = {
+        name
+        for each in platforms
+        for package in each.packages
+        for name in (package.name, package.source)
+    } | {wheel.name for each in platforms for wheel in each.wheels}
+    for name in sorted(names - known):
+        close = get_close_matches(name, sorted(known), n=3)
+        raise SpecError(
+            f"cannot upgrade {name!r}: the image has nothing of that name",
+            why=f"the nearest names are {', '.join(close)}" if close else "no name is like it",
+            mend=f"write `--upgrade {close[0]}`" if close else "see the lock for what there is",
+        )
 
 
 def fits(spec: ImageSpec, locked: Lock) -> Verdict:
@@ -186,11 +205,13 @@ def _platform(
 ) -> LockedPlatform:
     before = previous.on(platform) if previous else None
     kept = {each.name: each.version for each in before.packages} if before else {}
-    packages = _packages(spec, release, index, {} if upgrade is None else kept, upgrade or ())
+    packages, lowered = _packages(
+        spec, release, index, {} if upgrade is None else kept, upgrade or ()
+    )
     if spec.python is None:
-        return LockedPlatform(platform, packages, ())
+        return LockedPlatform(platform, packages, (), lowered)
     wheels, held_back = _wheels(spec, release, platform, packages, world, now, before, upgrade)
-    return LockedPlatform(platform, packages, wheels, held_back)
+    return LockedPlatform(platform, packages, wheels, (*lowered, *held_back))
 
 
 def _packages(
@@ -199,8 +220,12 @@ def _packages(
     index: PackageIndex,
     kept: Mapping[str, str],
     upgrade: Sequence[str] | frozenset[str],
-) -> tuple[LockedPackage, ...]:
-    """Both profiles' packages; training takes the versions that inference took."""
+) -> tuple[tuple[LockedPackage, ...], tuple[HeldBack, ...]]:
+    """Both profiles' packages; training takes the versions that inference took.
+
+    With them, which of the inference image's are not the newest there are: kept from the lock that
+    stands, asked for so by the spec, or held by the relations of others.
+    """
     python = interpreter_packages(release) if spec.python else ()
     wanted = (*spec.packages, *_requests(python, "the interpreter"))
 
@@ -238,7 +263,11 @@ def _packages(
             both[name] = replace(other, profiles=(Profile.INFERENCE, Profile.TRAINING))
         else:
             both[f"{name} (training)"] = each.locked((Profile.TRAINING,))
-    return tuple(sorted(both.values()))
+    held = tuple(
+        HeldBack(each.name, each.newest, each.got, "the lock, the spec or a relation holds it")
+        for each in inference.lowered
+    )
+    return tuple(sorted(both.values())), held
 
 
 def _tools(
