@@ -19,7 +19,7 @@ from staunch.model.part import Part, PartKind
 REPRODUCED, IGNORED, UNREPRODUCED = "reproduced", "ignored", "unreproduced"
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 _SHELL = re.compile(rb"#!\s*/(?:usr/)?bin/(?:env )?(?:da|ba)?sh\b(?P<flags>[^\n]*)")
-_NEVER = {
+NEVER = {
     "prerm": "runs when a package is removed or upgraded, never on a fresh installation",
     "postrm": "runs when a package is removed or upgraded, never on a fresh installation",
     "config": "asks questions of debconf; nobody is asked, the templates' defaults hold",
@@ -87,8 +87,8 @@ def normalised(data: bytes) -> str:
 
 
 def _note(world: World, part: Part, name: str, data: bytes) -> ScriptNote:
-    if name in _NEVER:
-        return ScriptNote(part.name, name, IGNORED, _NEVER[name])
+    if name in NEVER:
+        return ScriptNote(part.name, name, IGNORED, NEVER[name])
     known = KNOWN.get((part.name, name))
     if known is not None and normalised(data) in known.digests:
         status = REPRODUCED if known.effect else IGNORED
