@@ -150,3 +150,23 @@ def test_gpg_made_it(tmp_path: Path) -> None:
             signed = verify(TEXT, done.stdout, keyring=keyring, pins=pins)
         assert frozenset(signed.signers) == pins
     subprocess.run(["gpgconf", "--homedir", str(tmp_path), "--kill", "all"], check=False)
+
+
+def test_a_changed_text_is_told_apart_from_another_key() -> None:
+    """The key that a signature names is a subkey: without its owner it would look like a stranger's."""
+    signed = clear_sign(b"Suite: trixie\n")
+    with pytest.raises(UntrustedError) as changed:
+        verify_cleartext(
+            signed.replace(b"trixie", b"bookworm"),
+            keyring=public(),
+            pins=frozenset({fingerprint()}),
+        )
+    assert f"(a key of {fingerprint()}): the text was changed after signing" in changed.value.why
+    with pytest.raises(UntrustedError) as other:
+        verify_cleartext(
+            clear_sign(b"Suite: trixie\n", "other"),
+            keyring=public(),
+            pins=frozenset({fingerprint()}),
+        )
+    assert "changed" not in other.value.why
+    assert "a key of" not in other.value.why

@@ -116,12 +116,33 @@ def _verify(
         else:
             result = pysequoia.verify(bytes=data, store=ask, signature=signature)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise _unsigned(what, wanted, tuple(issuers), _first_line(error)) from error
+        named, cause = _named(issuers, certificates, _first_line(error))
+        raise _unsigned(what, wanted, named, cause) from error
     text = data if signature is not None else result.bytes
     signers = {each.certificate.upper() for each in result.valid_sigs} & wanted
     if text is None or not signers:
-        raise _unsigned(what, wanted, tuple(issuers), "no signature is by a pinned certificate")
+        named, cause = _named(issuers, certificates, "no signature is by a pinned certificate")
+        raise _unsigned(what, wanted, named, cause)
     return Signed(bytes(text), tuple(sorted(signers)))
+
+
+def _named(
+    issuers: list[str], certificates: list[pysequoia.Cert], cause: str
+) -> tuple[tuple[str, ...], str]:
+    """Issuers for messages, subkeys of pinned certificates told as such, and the likely cause."""
+    owners: dict[str, str] = {}
+    for cert in certificates:
+        for packet in pysequoia.packet.PacketPile.from_bytes(bytes(cert)):
+            for handle in (packet.fingerprint, packet.key_id):
+                if handle is not None:
+                    owners.setdefault(handle.upper(), cert.fingerprint.upper())
+    named = tuple(
+        f"{each} (a key of {owners[each]})" if owners.get(each, each) != each else each
+        for each in issuers
+    )
+    if any(each in owners for each in issuers):
+        cause = f"the text was changed after signing, or that key no longer counts ({cause})"
+    return named, cause
 
 
 def _lookup(
