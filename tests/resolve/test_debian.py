@@ -14,7 +14,7 @@ from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.formats.packages import Binary, PackageIndex
 from staunch.model.spec import Place, Profile, Request
 from staunch.resolve import search
-from staunch.resolve.debian import Lowered, Omission, Solution, solve
+from staunch.resolve.debian import Lowered, Omission, Solution, UnknownRequestsError, solve
 from staunch.resolve.matching import excludes, satisfies
 from tests.support.debian_index import make_index
 
@@ -431,3 +431,23 @@ def test_deterministic(universe: str, wanted: set[str], rng: random.Random) -> N
         except SpecError as error:
             results.append(str(error))
     assert results[0] == results[1]
+
+
+def test_every_unknown_request_is_told_in_the_order_of_the_spec() -> None:
+    index = make_index("libgomp1 14\nopenssl 3.5")
+    requests = [
+        Request("opensssl", Place("spec.yaml", 3, 3)),
+        Request("libgomp", Place("spec.yaml", 10, 3)),
+        Request("openssl=9", Place("spec.yaml", 4, 3)),
+        Request("libgomp1", Place("spec.yaml", 5, 3)),
+    ]
+    with pytest.raises(UnknownRequestsError) as caught:
+        solve(index, requests)
+    assert [each.what for each in caught.value.faults] == [
+        "spec.yaml:3:3: there is no package 'opensssl' for amd64",
+        "spec.yaml:4:3: there is no 'openssl=9'",
+        "spec.yaml:10:3: there is no package 'libgomp' for amd64",
+    ]
+    assert caught.value.what == "3 package requests cannot be met"
+    assert "the nearest names are libgomp1" in caught.value.why
+    assert "write `libgomp1`" in caught.value.mend

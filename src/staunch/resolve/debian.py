@@ -9,7 +9,7 @@ from staunch.errors import SpecError
 from staunch.formats.packages import Binary, PackageIndex
 from staunch.formats.relations import Group
 from staunch.model.lock import LockedPackage
-from staunch.model.spec import Profile, Request
+from staunch.model.spec import Place, Profile, Request
 from staunch.resolve.explain import explain, group_text, nearest, versions_text
 from staunch.resolve.matching import candidates, newest_first, satisfies, version_key
 from staunch.resolve.requests import Wanted, parse_request
@@ -66,6 +66,19 @@ class Lowered:
     newest: str
 
 
+class UnknownRequestsError(SpecError):
+    """Several requests that no package meets; ``faults`` holds the error of each, by place."""
+
+    def __init__(self, faults: Sequence[SpecError]) -> None:
+        """Join what each says."""
+        self.faults = tuple(faults)
+        super().__init__(
+            f"{len(faults)} package requests cannot be met",
+            why="; ".join(f"{each.what} ({each.why})" for each in faults),
+            mend="; ".join(dict.fromkeys(each.mend for each in faults)),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Solution:
     """Packages sorted by name, what was left out, and what is not the newest there is."""
@@ -114,7 +127,7 @@ def solve(
         search = Search(
             index, kept, recommends, {name: frozenset(each) for name, each in dropped.items()}
         )
-        roots = [Root(str(each), _choices(index, each, kept)) for each in wanted]
+        roots = _roots(index, wanted, kept)
         if essential:
             roots += [_essential(index, name, kept) for name in index.essential()]
         try:
@@ -153,6 +166,20 @@ def _holders(
         for clause in search.clauses_of(newest):
             holders.update(other.name for other in clause.members if isinstance(other, Binary))
     return holders
+
+
+def _roots(index: PackageIndex, wanted: Sequence[Wanted], kept: Mapping[str, str]) -> list[Root]:
+    roots: list[Root] = []
+    faults: list[tuple[Place, SpecError]] = []
+    for each in wanted:
+        try:
+            roots.append(Root(str(each), _choices(index, each, kept)))
+        except SpecError as error:
+            faults.append((each.request.place, error))
+    if faults:
+        told = [error for _, error in sorted(faults, key=lambda it: it[0])]
+        raise told[0] if len(told) == 1 else UnknownRequestsError(told)
+    return roots
 
 
 def _choices(index: PackageIndex, wanted: Wanted, kept: Mapping[str, str]) -> tuple[Binary, ...]:
