@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,60 +51,75 @@ def test_another_folder_a_cold_store_and_one_thread_do_not_matter(
     spec, wanted = project
     elsewhere = tmp_path / "some where" / "else"
     shutil.copytree(spec.parent, elsewhere, ignore=shutil.ignore_patterns("image"))
-    cold = tmp_path / "cold"
-    cold.mkdir(mode=0o700)
-    shutil.copytree(shared_store / "blobs", cold / "blobs")
-    assert digest_of(Staunch(cold), elsewhere / spec.name, tmp_path / "i", "--jobs", "1") == wanted
+    cold = Staunch(copied(shared_store, tmp_path / "cold"))
+    assert digest_of(cold, elsewhere / spec.name, tmp_path / "i", "--jobs", "1") == wanted
 
 
-def test_umask_and_user_do_not_matter(project, tmp_path, shared_store):
-    """An ordinary user, without namespaces or capabilities, with a strict umask."""
-    spec, wanted = project
-    home = tmp_path / "home"
-    shutil.copytree(spec.parent, home / "project", ignore=shutil.ignore_patterns("image"))
-    shutil.copytree(shared_store / "blobs", home / "store" / "blobs")
-    subprocess.run(["chown", "-R", "65500:65500", home], check=True)
-    subprocess.run(["chmod", "0700", home / "store"], check=True)
-    for parent in home.parents:
-        if parent == Path("/tmp"):
+def other_python(wanted: str, where: Path) -> str:
+    """An environment of another Python with Staunch in it, readable by every user."""
+    uv = Path(sys.executable).with_name("uv")
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [] if "/" in wanted else sorted(map(str, pyenv.glob(f"{wanted}*/bin/python{wanted}")))
+    for python in [*reversed(found), wanted]:
+        made = subprocess.run(
+            [uv, "venv", "-q", "--no-python-downloads", "-p", python, where],
+            capture_output=True,
+            check=False,
+        )
+        if made.returncode == 0:
             break
-        parent.chmod(parent.stat().st_mode | 0o011)
-    user = Staunch(home / "store")
-    prefix = (
-        "setpriv", "--reuid", "65500", "--regid", "65500", "--clear-groups", "--no-new-privs",
-        "--inh-caps=-all", "--bounding-set=-all", "sh", "-c", 'umask 0077; exec "$@"', "sh",
-    )  # fmt: skip
-    found = digest_of(
-        user, home / "project" / spec.name, home / "image", prefix=prefix, HOME=str(home)
+    else:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs Python {wanted}")
+        pytest.skip(f"no Python {wanted} here")
+    root = Path(__file__).parents[2]
+    subprocess.run(
+        [uv, "pip", "install", "-q", "-p", where / "bin/python", root],
+        check=True,
+        capture_output=True,
     )
+    return str(where / "bin/python")
+
+
+def copied(store: Path, to: Path) -> Path:
+    """A store of its own that holds the downloads and nothing derived."""
+    shutil.copytree(store / "blobs", to / "blobs")
+    to.chmod(0o700)
+    return to
+
+
+def test_umask_and_user_do_not_matter(project, shared_store):
+    """An ordinary user, without namespaces or capabilities, with a strict umask and 2 GiB."""
+    spec, wanted = project
+    with tempfile.TemporaryDirectory(prefix="staunch-user-") as name:
+        home = Path(name)
+        python = other_python("/usr/bin/python3", home / "venv")
+        shutil.copytree(spec.parent, home / "project", ignore=shutil.ignore_patterns("image"))
+        store = copied(shared_store, home / "store")
+        for path in (home, *home.rglob("*")):
+            os.chown(path, 65500, 65500, follow_symlinks=False)
+        prefix = (
+            "setpriv", "--reuid", "65500", "--regid", "65500", "--clear-groups", "--no-new-privs",
+            "--inh-caps=-all", "--bounding-set=-all", "prlimit", f"--as={2 << 30}",
+            "sh", "-c", 'umask 0077; exec "$@"', "sh",
+        )  # fmt: skip
+        found = digest_of(
+            Staunch(store, python),
+            home / "project" / spec.name,
+            home / "image",
+            prefix=prefix,
+            HOME=name,
+            TMPDIR=name,
+        )
     assert found == wanted
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_the_python_that_runs_staunch_does_not_matter(project, tmp_path, shared_store, version):
     spec, wanted = project
-    uv = Path(sys.executable).with_name("uv")
-    root = Path(__file__).parents[2]
-    where = tmp_path / "venv"
-    made = subprocess.run(
-        [uv, "venv", "-q", "--no-python-downloads", "-p", version, where],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI needs Python {version}: {made.stderr.decode()}")
-        pytest.skip(f"no Python {version} here")
-    subprocess.run(
-        [uv, "pip", "install", "-q", "-p", where / "bin/python", root],
-        check=True,
-        capture_output=True,
-    )
-    other = Staunch(shared_store, str(where / "bin/python"))
-    cold = tmp_path / "cold"
-    cold.mkdir(mode=0o700)
-    shutil.copytree(shared_store / "blobs", cold / "blobs")
-    assert digest_of(Staunch(cold, other.python), spec, tmp_path / "i") == wanted
+    python = other_python(version, tmp_path / "venv")
+    cold = Staunch(copied(shared_store, tmp_path / "cold"), python)
+    assert digest_of(cold, spec, tmp_path / "i") == wanted
 
 
 def test_a_warm_store_needs_no_network(staunch, project, tmp_path):

@@ -334,6 +334,10 @@ def _wheels(
         world.progress.note(
             f"held back: {held.name} wanted {held.wanted}, got {held.got}: {held.why}"
         )
+    if solution.unknown_ages:
+        world.progress.note(
+            f"age unknown, so the cooldown could not be judged: {', '.join(solution.unknown_ages)}"
+        )
     return solution.wheels, solution.held_back
 
 
