@@ -71,6 +71,8 @@ def test_a_byte_order_mark_is_no_fault() -> None:
         ("a: 1\n\tb: 2", "a.yaml:2:1: not YAML"),
         ("a: [1, 2\n", "a.yaml:2:1: not YAML"),
         ("a: x\x00b", "a.yaml:1:5: not YAML"),
+        ("é: é\x01", "a.yaml:1:5: not YAML"),
+        (b"\xc2\xa0\x00", "a.yaml:1:2: not YAML"),
         (b"a: 1\nb: x\xff", "a.yaml:2:5: not UTF-8 text"),
         ("a: !!python/object:os.system x", "a.yaml:1:4: the tag 'tag:yaml.org,2002:python/"),
         ("a: *x", "a.yaml:1:4: unknown alias *x"),

@@ -113,9 +113,9 @@ def parse_document(data: bytes, *, file: str, folder: Path) -> Mapping:
     try:
         top = reader.read(yaml.parse(text, Loader=yaml.CLoader))
     except yaml.reader.ReaderError as e:
-        before = text[: e.position]
+        before = text.encode()[: e.position].decode(errors="ignore")  # it counts bytes
         place = Place(file, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-        why = f"character U+{ord(text[e.position]):04X} may not stand in YAML: {e.reason}"
+        why = f"character U+{e.character:04X} may not stand in YAML: {e.reason}"
         fault = FaultError(place, "not YAML", why=why, mend="remove the character")
         raise FaultsError([fault]) from e
     except yaml.MarkedYAMLError as e:

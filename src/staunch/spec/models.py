@@ -356,8 +356,9 @@ class Python(_Model):
         description="Releases younger than this are not chosen.",
         examples=["7d"],
     )
-    bytecode: Literal["full", "none", "traced"] = Field(
-        default="full", description="Which modules are compiled ahead."
+    bytecode: Literal["full", "none"] = Field(
+        default="full",
+        description="Whether modules are compiled ahead: larger images that start faster.",
     )
     allow_held_back: Annotated[list[str], _ONE_OR_MANY, _one_or_many("names")] = Field(
         default=[],

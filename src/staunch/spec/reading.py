@@ -114,7 +114,7 @@ def _validated(top: Mapping, overrides: _Overrides) -> tuple[Spec, Mapping, list
         except ValidationError as e:
             details = e.errors(include_url=False)
         faults = faults or [_fault(top, detail, overrides) for detail in details]
-        doomed = {_removable(data, each["loc"]) for each in details}
+        doomed = {_removable(data, _location(each)) for each in details}
         if ("foundation",) in doomed:
             stand_in = True
             overrides = replace(overrides, foundation=None)
@@ -124,12 +124,18 @@ def _validated(top: Mapping, overrides: _Overrides) -> tuple[Spec, Mapping, list
     raise FaultsError(faults)
 
 
+def _location(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """Where it is; pydantic marks a fault of a key itself by one more step, ``[key]``."""
+    way = detail["loc"]
+    return way[:-1] if way[-1] == "[key]" and detail["type"] != "extra_forbidden" else way
+
+
 def _removable(data: object, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """The way to the deepest value on the way to ``location``; where one is missing, its holder's."""
     way: list[str | int] = []
     here: Any = data
     for step in location:
-        if step == "[key]" or not isinstance(here, dict | list):
+        if not isinstance(here, dict | list):
             break
         if isinstance(here, dict) and step not in here:
             return tuple(way) or (step,)
@@ -164,7 +170,7 @@ def _pruned(
 
 
 def _fault(top: Mapping, detail: ErrorDetails, overrides: _Overrides) -> FaultError:
-    location = tuple(step for step in detail["loc"] if step != "[key]")
+    location = _location(detail)
     path = dotted(location)
     place = place_of(top, location)
     if location and (

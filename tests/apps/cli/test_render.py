@@ -11,6 +11,7 @@ import pytest
 from staunch.apps.cli import render, testing
 from staunch.apps.cli.testing import SKIPPED, Tested
 from staunch.assemble.bytecode import Skipped
+from staunch.assemble.checks import Note
 from staunch.errors import UndecidedError
 from staunch.flows.build import BuildReport, PlatformReport
 from staunch.flows.run import TestReport, TestResult
@@ -124,7 +125,12 @@ def build(spec):
             PublishedImage("demo", "latest", Digest.of(b"m"), (image,), Path("out/demo")),
             (
                 PlatformReport(
-                    assembled, image, b"{}", descriptor("s"), (Skipped("usr/x.py", "old"),)
+                    assembled,
+                    image,
+                    b"{}",
+                    descriptor("s"),
+                    (Skipped("usr/x.py", "old"),),
+                    (Note("usr/y.so", "only if"), Note("usr/z.so", "only if")),
                 ),
             ),
             (("fetch", 1.23456), ("layers", 2.0)),
@@ -161,6 +167,7 @@ def test_the_document_holds_what_the_design_promises(build):
     assert found["timings_s"] == {"fetch": 1.235, "layers": 2.0}
     assert found["cache"] == {"hits": 3, "misses": 4}
     assert found["tests"]["passed"] is True
+    assert [each["path"] for each in found["notes"]] == ["usr/y.so", "usr/z.so"]
     assert found["held_back"][0]["wanted"] == "2.0"
     assert found["without_byte_code"] == [
         {"path": "usr/x.py", "why": "old", "platform": "linux/amd64"}
@@ -181,6 +188,7 @@ def test_the_text_says_what_a_person_asks(build):
         "/usr/bin/python3.13  the interpreter",
         "Package scripts (read, never run): 1 reproduced, 1 unreproduced",
         "numpy prerm: it asks for the moon",
+        "usr/y.so and 1 more: only if",
         "Tests: 1 of 2 passed in runc, as 65532:65532",
         "failed  it works  (as 65532:65532)\n    it ended with 1\n    badly",
         "note: a note",
@@ -198,6 +206,7 @@ def test_verbose_says_all(build):
     text = build().text(verbose=True)
     assert "usr/share/man/a.1" in text
     assert "zlib1g postinst: ldconfig" in text
+    assert "\n    usr/z.so" in text
     assert "Tests: no tests were run" in text
 
 

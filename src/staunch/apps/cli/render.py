@@ -126,6 +126,11 @@ class Build:
                 for on in platforms
                 for each in on.skipped
             ],
+            "notes": [
+                {"path": each.path, "why": each.why, "platform": _platform(on)}
+                for on in platforms
+                for each in on.notes
+            ],
             "held_back": _held_back(self.lock),
             "tests": {
                 "asked": self.tested.asked,
@@ -186,9 +191,10 @@ class Build:
             f"  {each.name:16}  {size(each.descriptor.size):>9}  {str(each.descriptor.digest)[:19]}"
             for each in layers
         ]
-        return (
-            lines + _removed(on, verbose=verbose) + _executables(on) + _scripts(on, verbose=verbose)
-        )
+        lines += _removed(on, verbose=verbose)
+        lines += _executables(on)
+        lines += _scripts(on, verbose=verbose)
+        return lines + _notes(on, verbose=verbose)
 
     def _tests(self) -> list[str]:
         lines = [""]
@@ -297,6 +303,20 @@ def _scripts(on: PlatformReport, *, verbose: bool) -> list[str]:
         for each in notes
         if verbose or each.status == "unreproduced"
     ]
+    return lines
+
+
+def _notes(on: PlatformReport, *, verbose: bool) -> list[str]:
+    """What the closing checks let pass, by reason; the paths with ``-v``."""
+    if not on.notes:
+        return []
+    counts = Counter(each.why for each in on.notes)
+    lines = ["", "Worth knowing"]
+    for why, count in sorted(counts.items()):
+        paths = [each.path for each in on.notes if each.why == why]
+        lines.append(f"  {paths[0]}{f' and {count - 1} more' if count > 1 else ''}: {why}")
+        if verbose:
+            lines += [f"    {path}" for path in paths[1:]]
     return lines
 
 
