@@ -16,6 +16,11 @@ from tests.support.parts import Shelf
 
 AMD64 = Platform("linux", "amd64")
 TRIXIE = Foundation("debian", "13")
+MASTERS = {
+    "usr/share/base-passwd/passwd.master": "root:*:0:0:root:/root:/bin/bash\n"
+    "nobody:*:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "usr/share/base-passwd/group.master": "root:*:0:\nshadow:*:42:\nnogroup:*:65534:\n",
+}
 
 
 class Image:

@@ -253,13 +253,19 @@ def unexplained(both: Both) -> list[str]:
     return lines
 
 
-COMPARED_APART = ("etc/passwd", "etc/group", "etc/ld.so.cache", "proc", "sys")
+COMPARED_APART = ("etc/passwd", "etc/group", "etc/ld.so.cache", "etc/shells", "proc", "sys")
 
 
 def check(both: Both) -> None:
-    assert unexplained(both) == []
+    left = unexplained(both)
+    assert not left, "\n".join(left)
     accounts(both)
     libraries(both)
+    shells = both.tree.get("etc/shells")
+    assert shells is not None
+    # the order is that in which dash, bash and debianutils were configured
+    mine = both.payloads.read(shells).decode().splitlines()
+    assert sorted(mine) == sorted((both.root / "etc/shells").read_text().splitlines())
     unknown = {(n.package, n.script) for n in both.notes if n.status == "unreproduced"}
     assert unknown <= {("libpam-runtime", "postinst"), ("udev", "postinst")}
 

@@ -24,13 +24,7 @@ from staunch.model.part import Part
 from staunch.model.platform import Platform
 from staunch.model.spec import Foundation, Profile
 from tests.support.parts import Shelf
-from tests.support.scripts import AMD64, Image, image
-
-MASTERS = {
-    "usr/share/base-passwd/passwd.master": "root:*:0:0:root:/root:/bin/bash\n"
-    "nobody:*:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-    "usr/share/base-passwd/group.master": "root:*:0:\nshadow:*:42:\nnogroup:*:65534:\n",
-}
+from tests.support.scripts import AMD64, MASTERS, Image, image
 
 
 def certificate(name: str) -> tuple[bytes, bytes]:

@@ -59,7 +59,7 @@ def return_(shell: Shell, arguments: list[str]) -> int:
 @command("break", group=_GROUP)
 def break_(shell: Shell, arguments: list[str]) -> int:
     """Leaves one loop."""
-    del shell
+    shell.status = 0
     if arguments not in ([], ["1"]):
         raise Unknowable("it leaves several loops at once")
     raise Break
@@ -68,7 +68,7 @@ def break_(shell: Shell, arguments: list[str]) -> int:
 @command("continue", group=_GROUP)
 def continue_(shell: Shell, arguments: list[str]) -> int:
     """Goes on with one loop."""
-    del shell
+    shell.status = 0
     if arguments not in ([], ["1"]):
         raise Unknowable("it goes on with an outer loop")
     raise Continue

@@ -65,6 +65,8 @@ def install(tree: Tree, payloads: Payloads, extra: Sequence[bytes]) -> None:
         [tree.contents(each) for each in (*packaged, *local)], max_bytes=_CERTIFICATE_BYTES
     )
     if packaged:
+        if tree.get(_LOCAL) is None:
+            tree.add(Entry.directory(_LOCAL, owner=OWNER))
         names = "".join(f"{each.path[len(_PACKAGED) + 1 :]}\n" for each in packaged)
         there = tree.get(_CONFIGURATION)
         if there is None or there.owner == OWNER:

@@ -403,7 +403,7 @@ def ls(shell: Shell, arguments: list[str]) -> int:
 
 @command("find", group=_GROUP)
 def find(shell: Shell, arguments: list[str]) -> int:
-    """Files below folders, by ``-name``, ``-type``, ``-maxdepth`` and ``-mindepth`` alone."""
+    """Files below folders, by name, type, depth and emptiness; listed, or removed."""
     folders: list[str] = []
     words = list(arguments)
     while words and not words[0].startswith(("-", "(", "!")):
@@ -411,7 +411,8 @@ def find(shell: Shell, arguments: list[str]) -> int:
     tests: dict[str, str] = {}
     while words:
         word = words.pop(0)
-        if word == "-print":
+        if word in ("-print", "-empty", "-delete"):
+            tests[word] = ""
             continue
         if word not in ("-name", "-type", "-maxdepth", "-mindepth") or word in tests or not words:
             raise Unknowable("it looks for files with other conditions")
@@ -426,14 +427,30 @@ def find(shell: Shell, arguments: list[str]) -> int:
             below = each.path[len(root.path) :].strip("/")
             depth = below.count("/") + 1 if below else 0
             name = each.path.rpartition("/")[2]
-            if not int(tests.get("-mindepth", "0")) <= depth <= int(tests.get("-maxdepth", "99")):
+            if not _depth(tests, "-mindepth", 0) <= depth <= _depth(tests, "-maxdepth", 99):
                 continue
             if "-name" in tests and not fnmatch.fnmatchcase(name, tests["-name"]):
                 continue
             if "-type" in tests and tests["-type"] != _TYPES[each.kind]:
                 continue
+            full = shell.world.tree.children(each.path) if each.kind is Kind.DIR else each.size
+            if "-empty" in tests and full:
+                continue
+            if "-delete" in tests:
+                if full and each.kind is Kind.DIR:
+                    raise Unknowable("it removes a folder that is not empty")
+                shell.world.tree.remove(each.path)
+                shell.effect(f"removes /{each.path}")
+                continue
             shell.write(f"{folder.rstrip('/')}/{below}\n" if below else f"{folder}\n")
     return status
+
+
+def _depth(tests: dict[str, str], name: str, default: int) -> int:
+    text = tests.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        raise Unknowable(f"it looks for files at the depth {text[:20]!r}")
+    return int(text)
 
 
 def changed_mode(mode: int, text: str, *, folder: bool) -> int:

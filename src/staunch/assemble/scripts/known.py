@@ -45,10 +45,4 @@ KNOWN: dict[tuple[str, str], Known] = {
         "1827c40e201ddd4af6ee0446f3f5de08bedb3e0d44efaf681100ac7c80fe984f",  # debian:12
         effect=False,
     ),
-    ("python3", "postinst"): _known(
-        "its hooks compile byte code, which is compiled natively, as the spec's `bytecode:` says",
-        "3d9c9d5ee01f3c6efc9930f0579f7ca45502ec880cdedb4d31524deefbed54e5",  # debian:12
-        "c9e170a1d31423cae537fce41634ddf0216a9fb47eeff34b3353b8e74abac645",  # debian:13
-        effect=False,
-    ),
 }
