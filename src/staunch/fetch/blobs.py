@@ -10,6 +10,10 @@ from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.ports import Pending, Progress, Response, Store, Transport, Verified
 
+_DROPPED = (
+    "an archive drops old versions: `staunch lock` takes those that there are now, "
+    "and moves nothing else; `snapshot:` in the spec reads the archive as it was"
+)
 _ATTEMPTS = 4  # of one URL whose connection breaks while it still makes progress
 
 
@@ -82,10 +86,12 @@ def _first_good(
 ) -> None:
     refused: UntrustedError | None = None
     silent: list[UndecidedError] = []
+    absent: list[str] = []
     for url in urls:
         try:
             if _from(url, digest, size, limit, what, transport, store, progress):
                 return
+            absent.append(host(url))
         except UntrustedError as error:
             refused = refused or error
             progress.note(f"{what}: {host(url)} sent other bytes than promised, trying on")
@@ -93,14 +99,12 @@ def _first_good(
             silent.append(error)
     if refused is not None:
         raise refused
-    if silent:
+    hosts = ", ".join(dict.fromkeys(absent)) or "no mirror at all"
+    if silent and not absent:
         raise UndecidedError(f"cannot fetch {what}", why=silent[-1].why, mend=silent[-1].mend)
-    hosts = ", ".join(host(url) for url in urls) or "no mirror at all"
-    raise UndecidedError(
-        f"cannot fetch {what}",
-        why=f"{hosts}: no such file",
-        mend="an archive drops old versions: run `staunch lock --upgrade`, or set `snapshot:`",
-    )
+    # the mirrors that answered have it no more: an unreachable snapshot is not the user's fault
+    rest = "".join(f"; {error.what}: {error.why}" for error in silent[-1:])
+    raise UndecidedError(f"cannot fetch {what}", why=f"{hosts}: no such file{rest}", mend=_DROPPED)
 
 
 def _from(

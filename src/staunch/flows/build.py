@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -25,7 +26,7 @@ from staunch.attest.sbom import file_list, sbom
 from staunch.ecosystems import foundations
 from staunch.ecosystems.foundations import Archive
 from staunch.ecosystems.script_only import SCRIPT_ONLY
-from staunch.errors import SpecError
+from staunch.errors import SpecError, UntrustedError
 from staunch.fetch.archive import fetch_package
 from staunch.fetch.wheels import fetch_wheel
 from staunch.flows.lock import fits
@@ -49,6 +50,7 @@ from staunch.publish.archive import write_docker_archive, write_oci_archive
 from staunch.publish.layout import PublishedImage, write_image, write_layout
 
 DOWNLOADS = 6  # at once: more do not help one mirror, and annoy it
+_SNAPSHOT_DELAY = timedelta(days=1)
 Format = Literal["oci-dir", "oci-archive", "docker-archive"]
 T = TypeVar("T")
 
@@ -288,6 +290,12 @@ def _fetch(
     sources = with_spec(world.sources, spec.python) if spec.python else world.sources
 
     def deb(each: LockedPackage) -> Verified:
+        if each.repository not in mirrors:
+            raise SpecError(
+                f"the lock takes {each.name} from {each.repository!r}, which the spec does not have",
+                why=f"the spec's repositories are {', '.join(mirrors)}",
+                mend="run `staunch lock`; a lock is not meant to be edited",
+            )
         return fetch_package(
             each,
             mirrors=mirrors[each.repository],
@@ -312,14 +320,20 @@ def _fetch(
 
 
 def _mirrors(spec: ImageSpec, lock: Lock, world: World) -> dict[str, tuple[str, ...]]:
-    """Base URLs by repository; last, the snapshot of the lock's own day, which forgets nothing."""
+    """Base URLs by repository; last, the snapshot a day after the lock's, which forgets nothing.
+
+    Asked for a moment, the service shows the import before it. That of the index's own ``Date``
+    may not hold its newest packages yet; a day later they are there, and none is dropped so soon.
+    """
     release = foundations.release(spec.foundation)
-    dates = {each.id: each.date for each in lock.repositories}
+    dates: dict[str, datetime] = {}
+    for each in lock.repositories:
+        dates[each.id] = max(each.date, dates.get(each.id, each.date))
     found = {}
     for archive in (*release.archives, *map(Archive.of, spec.repositories)):
         mirrors = world.mirrors(archive, spec.snapshot)
         if archive.snapshots and archive.id in dates:
-            mirrors += world.mirrors(archive, dates[archive.id])
+            mirrors += world.mirrors(archive, dates[archive.id] + _SNAPSHOT_DELAY)
         found[archive.id] = tuple(dict.fromkeys(mirrors))
     return found
 
@@ -336,12 +350,13 @@ def _parts(
     """What each package holds: the image's parts, and the byte compiler's."""
 
     def deb(each: LockedPackage) -> Part:
-        return deb_part(
-            each, sources.blobs[each.digest], world.store, spec.foundation, spools=sources.spools
-        )
+        verified = sources.blobs[each.digest]
+        with _named(f"{each.name} {each.version} (deb)"):
+            return deb_part(each, verified, world.store, spec.foundation, spools=sources.spools)
 
     def wheel(each: LockedWheel) -> Part:
-        return wheel_part(each, sources.blobs[each.digest], python=lock.python or "")
+        with _named(f"{each.name} {each.version} (wheel)"):
+            return wheel_part(each, sources.blobs[each.digest], python=lock.python or "")
 
     with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
         of_debs = [pool.submit(deb, each) for each in packages]
@@ -351,6 +366,17 @@ def _parts(
         tool_parts = tuple(gathered(of_tools))
     sources.add(parts, tool_parts)
     return parts, tool_parts
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say of which package it is that something in it is refused."""
+    try:
+        yield
+    except UntrustedError as error:
+        raise UntrustedError(
+            f"cannot use {what}", why=f"{error.what}: {error.why}", mend=error.mend
+        ) from error
 
 
 def _assemble(
