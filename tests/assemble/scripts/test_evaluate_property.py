@@ -9,12 +9,19 @@ from staunch.assemble.scripts import classify
 from staunch.assemble.scripts.registry import COMMANDS
 from tests.support.scripts import MASTERS, image
 
-words = st.sampled_from(
-    ("/", "/etc", "/etc/f", "/etc/l", "/no/such", "..", "-", "--", "-f", "-r", "-p", "-n", "-e")
-    + ("-m", "-R", "--add", "--system", "--install", "--slave", "--reference=/etc/f", "configure")
-    + ("$1", '"$2"', "$@", "${x:-y}", "${x#*}", "*", "'a b'", "''", "[", "]", "!", "=", "-lt")
-    + ("0", "7", "99999", "x:y", "u+x,g=", "s/a/b/", "/a/d", "%s\\n", "root", "user", "~", "\\\\")
-)
+WORDS = r"""/ /etc /etc/f /etc/l /no/such .. - -- -f -r -p -n -e -m -R -s -d --add --system --install --slave
+--reference=/etc/f --remove --list configure $1 "$2" $@ ${x:-y} ${x#*} * 'a\ b' '' [ ] ! = -lt 0 7 99999 x:y
+u+x,g= s/a/b/ /a/d %s\n root user ~ \\ -name -delete --compare-versions lt 1.0 --divert passwd"""
+words = st.sampled_from(WORDS.split())
+SHAPES = """@
+if @; then :; fi
+x=$(@); echo $x > /etc/x
+while @; do break; done
+for i in a; do @; done
+f() { @; }; f a
+( @ ) || true
+@ > /etc/y
+@ < /etc/f"""
 commands = st.builds(
     lambda name, arguments: " ".join((name, *arguments)),
     st.sampled_from(sorted(COMMANDS)),
@@ -28,10 +35,7 @@ joined = st.builds(
 )
 shaped = st.builds(
     lambda form, body: form.replace("@", body),
-    st.sampled_from(
-        ("@", "if @; then :; fi", "x=$(@); echo $x > /etc/x", "while @; do break; done")
-        + ("for i in a; do @; done", "f() { @; }\nf a", "( @ ) || true", "@ > /etc/y", "@ < /etc/f")
-    ),
+    st.sampled_from(SHAPES.splitlines()),
     joined,
 )
 

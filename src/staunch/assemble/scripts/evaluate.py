@@ -710,6 +710,8 @@ def _escaped(text: str) -> str:
 
 def _trimmed(value: str, op: str, pattern: str) -> str:
     """``${x#p}``, ``##``, ``%``, ``%%``: cut the shortest or longest prefix or suffix."""
+    if len(value) > limits.PATH_BYTES:
+        raise Unknowable("it cuts a very long text")
     compiled = re.compile(pattern, re.DOTALL)
     sizes: Iterator[int] = iter(range(len(value) + 1))
     if len(op) == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from staunch.assemble.scripts.registry import command, without_effect
 from staunch.model.entry import Entry, Kind
 
 _GROUP = "system"
+_OCTAL = re.compile(r"[0-7]{1,5}")
 _EPHEMERAL = ("run/", "tmp/", "dev/", "proc/", "sys/", "var/tmp/")
 
 without_effect("ldconfig", why="etc/ld.so.cache is written natively")
@@ -115,7 +117,7 @@ def tmpfiles_line(shell: Shell, line: str) -> None:
         return
     if there is not None:
         digits = mode.lstrip("~")
-        if letter == "d" and there.kind is Kind.DIR and there.path and digits.isdecimal():
+        if letter == "d" and there.kind is Kind.DIR and there.path and _OCTAL.fullmatch(digits):
             changed = replace(there, mode=int(digits, 8) & 0o7777)
             if changed != there:
                 shell.world.tree.change(changed)
@@ -125,7 +127,10 @@ def tmpfiles_line(shell: Shell, line: str) -> None:
     uid, gid = accounts.uid(user or "0"), accounts.gid(group or "0")
     if uid is None or gid is None:
         raise Unknowable(f"tmpfiles.d names {user}:{group}, which nobody made")
-    bits = int(mode.lstrip("~:"), 8) if mode.lstrip("~:") else 0o755 if letter != "f" else 0o644
+    digits = mode.lstrip("~:") or ("0644" if letter == "f" else "0755")
+    if not _OCTAL.fullmatch(digits):
+        raise Unknowable(f"a line of tmpfiles.d with a mode of another kind: {line[:60]!r}")
+    bits = int(digits, 8) & 0o7777
     if letter == "L":
         target = argument or f"/usr/share/factory/{place}"
         made = Entry.symlink(place, target, owner=OWNER)

@@ -67,7 +67,7 @@ def _expression(pattern: str, *, extended: bool) -> str:
         )
     try:
         re.compile(text)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         raise Unknowable(f"it searches by {pattern[:40]!r}") from None
     return text
 
@@ -77,7 +77,7 @@ def cut(shell: Shell, arguments: list[str]) -> int:
     """Single fields of lines."""
     given, paths = options(arguments, valued="dfcb")
     found = re.fullmatch(r"([0-9]+)(-?)", given.get("f", ""))
-    if found is None:
+    if found is None or not given.get("d", "\t") or int(found[1]) < 1:
         raise Unknowable("it cuts more than one field")
     separator, number = given.get("d", "\t"), int(found[1])
     for line in _input(shell, paths).splitlines():
