@@ -16,6 +16,7 @@ class Site:
     """What is served, and how badly.
 
     ``drop_at`` cuts the connection of the next answer for a path after so many body bytes (once);
+    ``after_drop`` is the status of every answer for a path once its connection was cut;
     ``statuses`` are answered one after another before the file; ``redirects`` lead elsewhere;
     ``html`` paths get a page instead; ``no_ranges`` ignores ranges; ``chunked`` hides the length.
     ``log`` keeps (path, Range header, Authorization header) of every request.
@@ -31,6 +32,7 @@ class Site:
     chunked: bool = False
     log: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
+    after_drop: dict[str, int] = field(default_factory=dict)
 
     def serve(self, files: Mapping[str, bytes], *, below: str = "") -> None:
         """Replace what is served."""
@@ -77,6 +79,9 @@ def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
     wanted = handler.headers.get("Range", "")
     site.log.append((path, wanted, handler.headers.get("Authorization", "")))
     extra = site.headers.get(path, {})
+    if path in site.after_drop and path not in site.drop_at:
+        _send(handler, site.after_drop[path], b"busy", extra)
+        return
     if site.statuses.get(path):
         _send(handler, site.statuses[path].pop(0), b"busy", extra)
         return
