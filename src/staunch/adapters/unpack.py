@@ -37,7 +37,11 @@ class UnpackedFolder:
 
 
 class LayerUnpacker:
-    """``ports.Unpacker``: owners are kept when we are root, extended attributes never are."""
+    """``ports.Unpacker``: owners are kept when we are root.
+
+    Extended attributes never are, nor setuid and setgid bits: every sandbox disregards them, but
+    other users of this host could start such a program where it lies.
+    """
 
     def __init__(self, base: Path | None = None) -> None:
         """Unpack below ``base``, by default the system's folder for temporary files."""
@@ -152,7 +156,7 @@ def _member(
     modes: dict[tuple[str, ...], int],
 ) -> None:
     root = os.geteuid() == 0
-    mode = member.mode & 0o7777 if root else member.mode & 0o1777
+    mode = member.mode & 0o1777
     if member.kind is Kind.DIR:
         if rooted.kind(parts) not in {None, stat.S_IFDIR}:
             _remove(rooted, parts, modes)

@@ -65,6 +65,16 @@ def test_environment_is_what_was_asked_for(sandbox: Sandbox, root: Path) -> None
     assert lines[-1] == "/"
 
 
+def test_no_process_inside_shows_our_own_environment(
+    sandbox: Sandbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Process 1 may be the sandbox's own, started by us: what it was given can be read inside."""
+    monkeypatch.setenv("STAUNCH_TEST_TOKEN", "hunter2")
+    said = _sh(sandbox, root, "cat /proc/[0-9]*/environ; echo end")
+    assert said.stdout.endswith(b"end\n")
+    assert b"hunter2" not in said.stdout
+
+
 @pytest.mark.parametrize(
     ("uid", "gid", "groups"), [(65532, 65532, ()), (54321, 0, ()), (1000, 1000, (7,))]
 )

@@ -134,7 +134,8 @@ def hard_limit(which: int) -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-# Takes a terminal, joins memory groups, limits data, drops privileges; becomes the program.
+# Takes a terminal, joins memory groups, limits data, drops privileges; becomes the program. That
+# gets no variable of ours: bubblewrap is process 1 of its sandbox, where /proc/1/environ shows them.
 _LAUNCH = """
 import fcntl, os, resource, sys, termios
 tty, data, groups, uid, gid, more = sys.argv[1:7]
@@ -149,7 +150,7 @@ if uid:
     os.setgroups([int(each) for each in more.split(",") if each])
     os.setresgid(int(gid), int(gid), int(gid))
     os.setresuid(int(uid), int(uid), int(uid))
-os.execv(sys.argv[7], sys.argv[7:])
+os.execve(sys.argv[7], sys.argv[7:], {"LC_ALL": "C.UTF-8"})
 """
 
 
