@@ -161,6 +161,16 @@ def test_user_and_password(site: Site, transport: HttpTransport, tmp_path: Path)
     assert site.log[-1][2] == "Basic dXNlcjpwYXNz"
 
 
+def test_a_password_in_the_url_counts_more_than_netrc(site: Site, tmp_path: Path) -> None:
+    """As for curl and pip; and a netrc file without that host must not lose it either."""
+    for machine in ("127.0.0.1", "example.org"):
+        (tmp_path / ".netrc").write_text(f"machine {machine} login other password else\n")
+        own = HttpTransport(env={"HOME": str(tmp_path)})
+        read(own, site.url.replace("://", "://user:pass@") + "/a")
+        own.close()
+        assert site.log[-1][2] == "Basic dXNlcjpwYXNz"
+
+
 def test_broken_netrc(site: Site, tmp_path: Path) -> None:
     path = tmp_path / "netrc"
     path.write_text("gibberish\n")

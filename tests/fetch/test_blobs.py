@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from staunch.adapters.http import HttpTransport, OfflineTransport
 from staunch.errors import UndecidedError, UntrustedError
 from staunch.fetch.blobs import download
 from staunch.model.digest import Digest
-from staunch.ports import Transport, Verified
+from staunch.ports import Response, Transport, Verified
 from tests.support.httpd import Site
 from tests.support.memory_store import MemoryStore
 from tests.support.quiet import Quiet
@@ -147,6 +150,35 @@ def test_a_page_instead(downloads: Downloads, site: Site) -> None:
         downloads.get(f"{site.url}/thing")
     assert f"wanted {len(DATA):,} bytes with {DIGEST}" in caught.value.why
     assert downloads.store.partial == {}
+
+
+class _Scripted:
+    """A transport whose answers break off after so many bytes, one after another."""
+
+    def __init__(self, *answers: tuple[bytes, int | None]) -> None:
+        self.answers = list(answers)
+
+    @contextmanager
+    def open(
+        self, url: str, *, offset: int = 0, accept: str = "*/*", timeout_s: float = 60.0
+    ) -> Iterator[Response | None]:
+        data, until = self.answers.pop(0)
+
+        def chunks() -> Iterator[bytes]:
+            yield data[offset:until]
+            if until is not None:
+                raise UndecidedError("cannot fetch it", why="it broke", mend="try again")
+
+        yield Response(url, 206 if offset else 200, len(data), offset, "", chunks())
+
+
+def test_a_lie_in_the_last_attempt_is_no_missing_file() -> None:
+    """Kept bytes may be another's, so there is one fresh try more; then the lie is told."""
+    other = DATA[:-1] + b"!"
+    breaking = [(other, 1000), (other, 2000), (other, 3000), (other, None)]
+    with pytest.raises(UntrustedError, match=r"cannot use thing 1.0 \(deb\)"):
+        Downloads(_Scripted(*breaking, (other, None))).get("http://mirror/thing")
+    assert Downloads(_Scripted(*breaking, (DATA, None))).get("http://mirror/thing").digest == DIGEST
 
 
 def test_endless(downloads: Downloads, site: Site) -> None:

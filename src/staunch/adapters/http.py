@@ -176,7 +176,9 @@ class HttpTransport:
         current = httpx2.URL(url)
         for _ in range(_REDIRECTS + 1):
             request = client.build_request("GET", current, headers=headers, timeout=timeout)
-            answer = client.send(request, stream=True, follow_redirects=False)
+            # a user and password in the URL count more than netrc, as everywhere
+            auth = None if current.userinfo else httpx2.USE_CLIENT_DEFAULT
+            answer = client.send(request, auth=auth, stream=True, follow_redirects=False)
             place = answer.headers.get("location")
             if answer.status_code not in _MOVED or not place:
                 return answer

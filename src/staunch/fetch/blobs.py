@@ -120,7 +120,8 @@ def _from(
     """True when the store has it now, False when there is no such file."""
     fresh_tried = False
     last = -1
-    for attempt in range(_ATTEMPTS):
+    attempt = 0
+    while True:
         started_at = 0
         reached = 0
         try:
@@ -136,17 +137,18 @@ def _from(
         except UntrustedError as error:
             if started_at and not fresh_tried:  # the bytes kept may be another mirror's lie
                 fresh_tried = True
+                last = -1
                 continue
             raise UntrustedError(
                 f"cannot use {what}", why=f"{error.why} ({host(url)})", mend=error.mend
             ) from error
         except UndecidedError:
-            if attempt == _ATTEMPTS - 1 or reached <= last or not reached:
+            attempt += 1
+            if attempt >= _ATTEMPTS or reached <= last or not reached:
                 raise
             last = reached
         else:
             return True
-    return False
 
 
 def _receive(
