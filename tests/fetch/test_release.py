@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from staunch.errors import UntrustedError
-from staunch.fetch.release import parse_release
+from staunch.fetch.release import check_release, parse_release
 from staunch.model.digest import Digest
 from tests.support.archive import FakeArchive, stamp
 
@@ -82,6 +82,19 @@ def test_junk_is_refused_in_words(junk: bytes) -> None:
 def test_dates_survive(moment: datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     assert parse_release(FakeArchive(date=moment).release()).date == moment
+
+
+def test_a_pocket_is_not_its_release() -> None:
+    """Ubuntu signs all pockets of a release with one key, and gives all of them its codename."""
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    text = GOOD.replace("stable-security", "noble-proposed").replace("trixie-security", "noble")
+    proposed = parse_release(text.encode())
+    check_release(proposed, archive="repository-1", suite="noble-proposed", now=now)
+    with pytest.raises(UntrustedError, match="repository-1 noble is another suite") as caught:
+        check_release(proposed, archive="repository-1", suite="noble", now=now)
+    assert "asked for 'noble', the signed file says suite 'noble-proposed'" in caught.value.why
+    for suite in ("stable-security", "trixie-security"):
+        check_release(parse_release(GOOD.encode()), archive="debian", suite=suite, now=now)
 
 
 def test_stamp_is_what_debian_writes() -> None:

@@ -91,7 +91,8 @@ def check_release(
 ) -> None:
     """Decide whether a Release whose signature holds (step 1, ``fetch_release``) may be used.
 
-    2. It is of the suite that was asked for: its Suite or Codename says so.
+    2. It is of the suite that was asked for: its Suite or Codename says so. Where a pocket has the
+       codename of its release (Ubuntu's ``noble-proposed`` says ``noble``), its Suite alone.
     3. ``Valid-Until``, where there is one, lies after ``now``; with ``snapshot``, after that.
     4. ``Date`` does not lie after ``now`` (one hour of tolerance); nor after ``snapshot``, where
        the archive has a service that keeps its past (``from_service``).
@@ -103,7 +104,9 @@ def check_release(
     name = f"{archive} {suite}"
     # 2.
     wanted = suite.rstrip("/")
-    if wanted not in (release.suite, release.codename) and not suite.endswith("/"):
+    pocket = release.codename and release.suite.startswith(f"{release.codename}-")
+    names = {release.suite} if pocket else {release.suite, release.codename}
+    if wanted not in names and not suite.endswith("/"):
         raise UntrustedError(
             f"{name} is another suite than it should be",
             why=f"asked for {wanted!r}, the signed file says suite {release.suite!r}, "
