@@ -131,6 +131,21 @@ def test_blobs_that_are_right_are_not_written_again(tmp_path, store):
     assert hashlib.sha256(bad.read_bytes()).hexdigest() == bad.name
 
 
+@pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])
+def test_a_linked_folder_is_not_tidied_up(tmp_path, store, name):
+    """A layout that somebody else made may lead to our own files; blobs nobody names are removed."""
+    out = tmp_path / "out"
+    write([build(store)], out, store)
+    mine = tmp_path / "mine"
+    (out / name).rename(mine)
+    (out / name).symlink_to(mine)
+    kept = mine if name == "blobs/sha256" else mine / "sha256"
+    (kept / "thesis").write_text("mine")
+    with pytest.raises(SpecError, match="will not overwrite"):
+        write([build(store)], out, store)
+    assert (kept / "thesis").read_text() == "mine"
+
+
 @pytest.mark.parametrize("what", ["file", "folder", "half"])
 def test_nothing_else_is_overwritten(tmp_path, store, what):
     out = tmp_path / "out"

@@ -158,6 +158,19 @@ def test_indexes_in_a_circle_end(layout):
     assert "nested more than 4 deep" in caught.value.why
 
 
+def test_a_bomb_of_indexes_ends(layout, image):
+    """Four indexes of a thousand entries each, all the same, would be read 10^12 times."""
+    each = Descriptor(oci.MEDIA_MANIFEST, image.manifest.digest, image.manifest.size)
+    for _ in range(4):
+        data = oci.index([(None, each)] * 1000)
+        made = put(layout, data)
+        each = Descriptor(oci.MEDIA_INDEX, Digest.parse(str(made["digest"])), len(data))
+    (layout / "index.json").write_bytes(oci.index([(None, each)]))
+    with pytest.raises(UntrustedError, match="cannot read the image") as caught:
+        read_all(layout)
+    assert "named more than once" in caught.value.why
+
+
 def test_a_platform_twice(layout, image):
     blob = layout / "blobs/sha256" / image.manifest.digest.hex
     document = json.loads(blob.read_bytes())

@@ -56,6 +56,7 @@ def read_tests(labels: Mapping[str, str]) -> tuple[TestSpec, ...]:
         raise _broken(f"it has {len(text)} characters, more than {limits.SPEC_BYTES}")
     try:
         items = json.loads(text)
+        json.dumps(items, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise _broken(f"it is not JSON: {str(error)[:100]}") from error
     if not isinstance(items, list) or len(items) > _MAX_TESTS:

@@ -311,6 +311,7 @@ class _Value:
             self.fail(f"it has {len(data)} bytes; the limit is {DOCUMENT_BYTES}")
         try:
             self._value = json.loads(data)
+            json.dumps(self._value, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except (ValueError, RecursionError) as e:
             self.fail(f"not JSON: {str(e)[:200]}")
         if not isinstance(self._value, dict):

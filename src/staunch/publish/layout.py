@@ -170,7 +170,9 @@ def _stands(out: Path) -> bool:
     if out.is_dir():
         if not any(out.iterdir()):
             return False
-        if (out / "oci-layout").is_file() and (out / "index.json").is_file():
+        # what lies behind a link is not the layout's own, and old blobs will be removed
+        linked = any((out / name).is_symlink() for name in ("blobs", "blobs/sha256"))
+        if (out / "oci-layout").is_file() and (out / "index.json").is_file() and not linked:
             return True
     raise SpecError(
         f"will not overwrite {out}",

@@ -191,7 +191,7 @@ def _open_layout(path: Path, kind: str, files: _Files, tag: str | None) -> Image
     oci.parse_layout(_small(files, "oci-layout"))
     index = oci.parse_index(_small(files, "index.json"))
     top = _choose(path, index, tag)
-    images = sorted(_images(files, top, _DEPTH), key=lambda each: each.platform)
+    images = sorted(_images(files, top, _DEPTH, set()), key=lambda each: each.platform)
     if len({each.platform for each in images}) != len(images):
         _refuse("index.json", "a platform stands twice")
     return ImageSource(path, kind, top.digest, tuple(images), index.annotations, files)
@@ -215,13 +215,17 @@ def _choose(path: Path, index: oci.Index, tag: str | None) -> Descriptor:
     )
 
 
-def _images(files: _Files, top: Descriptor, depth: int) -> Iterator[SourceImage]:
+def _images(files: _Files, top: Descriptor, depth: int, seen: set[Digest]) -> Iterator[SourceImage]:
+    """The images of a manifest or index; nothing is read twice, or a few files would take for ever."""
+    if top.digest in seen:
+        _refuse(str(top.digest), "it is named more than once")
+    seen.add(top.digest)
     data = _read(files, top.digest, max_bytes=oci.DOCUMENT_BYTES, size=top.size)
     if "index" in top.media_type or "manifest.list" in top.media_type:
         if depth == 0:
             _refuse(str(top.digest), f"indexes are nested more than {_DEPTH} deep")
         for entry in oci.parse_index(data).manifests:
-            yield from _images(files, entry.descriptor, depth - 1)
+            yield from _images(files, entry.descriptor, depth - 1, seen)
         return
     manifest = oci.parse_manifest(data)
     if manifest.artifact_type or manifest.subject is not None:
