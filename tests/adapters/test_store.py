@@ -266,6 +266,18 @@ def test_a_root_that_others_may_write_is_refused(tmp_path, mode):
         FileStore(root)
 
 
+@pytest.mark.parametrize("name", ["", "blobs", "records", "partial", "tmp"])
+def test_a_folder_that_others_may_write_is_refused_behind_a_link_too(tmp_path, name):
+    """Who may write to a folder can put one of our good files in the place of another."""
+    real = tmp_path / "real"
+    FileStore(real)
+    (tmp_path / "store").symlink_to(real)
+    FileStore(tmp_path / "store")
+    (real / name).chmod(0o777)
+    with pytest.raises(UntrustedError, match="others may write"):
+        FileStore(tmp_path / "store")
+
+
 def test_an_entry_that_others_may_write_is_refused(store):
     store.put_record("kind", KEY, b"r")
     (store.root / "records/kind/ab" / KEY).chmod(0o666)

@@ -90,6 +90,8 @@ PACKAGE_PATH = ("platforms", 0, "packages", 0)
     [
         (("schema",), "staunch.dev/lock/v9", "staunch.dev/lock/v9"),
         (("created",), "yesterday", "no UTC time"),
+        (("created",), "1969-12-31T23:59:59Z", "no UTC time of a lock"),
+        (("repositories", 0, "date"), "9999-12-31T23:59:59Z", "no UTC time of a lock"),
         (("inputs",), "sha256:12", "not a digest"),
         (("platforms",), {}, "not a list"),
         ((*PACKAGE_PATH, "filename"), "../../etc/passwd", "platforms[0].packages[0].filename"),

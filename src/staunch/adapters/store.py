@@ -87,6 +87,7 @@ class FileStore:
         with _host(f"open the store {self.root}"):
             for folder in (self.root, *(self.root / name for name in _FOLDERS)):
                 _make_folder(folder)
+                _check_owner(os.stat(folder), folder)  # noqa: PTH116 - Path.stat, said with lstat
             _check_owner(os.lstat(self.root), self.root)
         self._sweep()
 

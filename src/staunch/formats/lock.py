@@ -235,10 +235,14 @@ class _Node:
 
     def time(self, key: str) -> datetime:
         text = self.text(key)
+        path = f"{self.path}.{key}".lstrip(".")
         try:
-            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
-            _fail(self.file, f"{self.path}.{key}".lstrip("."), f"{text!r:.80} is no UTC time")
+            _fail(self.file, path, f"{text!r:.80} is no UTC time")
+        if not 1970 <= moment.year < 9999:
+            _fail(self.file, path, f"{text!r:.80} is no UTC time of a lock")
+        return moment
 
     def optional(self, key: str, read: Callable[[_Node], T]) -> T | None:
         child = self._child(key)
