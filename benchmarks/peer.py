@@ -22,8 +22,8 @@ tar --sort=name --numeric-owner -C "$ROOT" -cf - . | pigz -p2 > "$OUT"
 """
 
 
-def repository(debs: Sequence[Path], folder: Path) -> None:
-    """A flat apt repository of these packages."""
+def repository(debs: Sequence[Path], folder: Path, *, suite: str) -> None:
+    """A flat apt repository of these packages, of that suite."""
     folder.mkdir(parents=True)
     for deb in debs:
         shutil.copy(deb, folder / deb.name)
@@ -32,7 +32,15 @@ def repository(debs: Sequence[Path], folder: Path) -> None:
     ).stdout
     (folder / "Packages").write_bytes(packages)
     release = subprocess.run(
-        ["apt-ftparchive", "release", "."], cwd=folder, check=True, capture_output=True
+        [
+            "apt-ftparchive",
+            *(f"-oAPT::FTPArchive::Release::{key}={suite}" for key in ("Suite", "Codename")),
+            "release",
+            ".",
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
     ).stdout
     (folder / "Release").write_bytes(release)
 

@@ -9,9 +9,9 @@ from benchmarks.report import Figure
 
 
 def figures(runs: int) -> list[Figure]:
-    """``staunch --help`` and a subcommand's help, each against ``python -c pass``."""
+    """``staunch --help`` and two verbs' help, each against ``python -c pass``."""
     found = []
-    for words in (["--help"], ["build", "--help"], ["images"]):
+    for words in (["--help"], ["build", "--help"], ["lock", "--help"]):
         bare = median(lambda: run([sys.executable, "-c", "pass"]), runs=max(runs, 9))
         ours = median(
             lambda words=words: run([sys.executable, "-m", "staunch.apps.cli.main", *words]),

@@ -106,7 +106,7 @@ class Bench:
         for path in (self.folder / "bootstrap/var/cache/apt/archives").glob("*.deb"):
             shutil.copy(path, debs / path.name.replace("%3a", "-"))
         shutil.rmtree(self.folder / "bootstrap")
-        peer.repository(sorted(debs.glob("*.deb")), self.folder / "repository")
+        peer.repository(sorted(debs.glob("*.deb")), self.folder / "repository", suite=SUITE)
 
 
 def figures(runs: int) -> list[Figure]:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -21,7 +22,8 @@ from staunch.assemble.interpreter import interpreter
 from staunch.assemble.layers import LayerPlan, plan_layers, write_layers
 from staunch.assemble.payloads import Payloads
 from staunch.assemble.segment import facts
-from staunch.assemble.wheel import WheelReader, wheel_part
+from staunch.assemble.wheel import WheelReader
+from staunch.assemble.wheel_record import stored_wheel_part
 from staunch.attest.sbom import file_list, sbom
 from staunch.ecosystems import foundations
 from staunch.ecosystems.foundations import Archive
@@ -29,7 +31,7 @@ from staunch.ecosystems.script_only import SCRIPT_ONLY
 from staunch.errors import SpecError, UntrustedError
 from staunch.fetch.archive import fetch_package
 from staunch.fetch.wheels import fetch_wheel
-from staunch.flows.lock import fits
+from staunch.flows.fit import fits
 from staunch.flows.sbom import attach_sbom
 from staunch.flows.world import World
 from staunch.formats import oci, zstd
@@ -42,7 +44,7 @@ from staunch.model.image import Assembled, Descriptor, Layer, PlatformImage
 from staunch.model.lock import Lock, LockedPackage, LockedWheel
 from staunch.model.part import Part, PartKind
 from staunch.model.platform import Platform
-from staunch.model.sources import with_spec
+from staunch.model.sources import IndexSources, with_spec
 from staunch.model.spec import Bytecode, ImageSpec, Profile
 from staunch.model.verdict import Refused
 from staunch.ports import PartReader, Verified
@@ -287,7 +289,10 @@ def _fetch(
 ) -> dict[Digest, Verified]:
     """Every package and wheel, from the store or a mirror, checked against the lock."""
     mirrors = _mirrors(spec, lock, world)
-    sources = with_spec(world.sources, spec.python) if spec.python else world.sources
+
+    @cache  # asked for only when a wheel is not in the store: it starts a process
+    def sources() -> IndexSources:
+        return with_spec(world.sources(), spec.python) if spec.python else world.sources()
 
     def deb(each: LockedPackage) -> Verified:
         if each.repository not in mirrors:
@@ -305,9 +310,10 @@ def _fetch(
         )
 
     def wheel(each: LockedWheel) -> Verified:
+        there = world.store.blob(each.digest) is not None
         return fetch_wheel(
             each,
-            sources,
+            IndexSources() if there else sources(),
             transport=world.transport,
             store=world.store,
             progress=world.progress,
@@ -356,7 +362,8 @@ def _parts(
 
     def wheel(each: LockedWheel) -> Part:
         with _named(f"{each.name} {each.version} (wheel)"):
-            return wheel_part(each, sources.blobs[each.digest], python=lock.python or "")
+            blob = sources.blobs[each.digest]
+        return stored_wheel_part(each, blob, world.store, python=lock.python or "")
 
     with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
         of_debs = [pool.submit(deb, each) for each in packages]

@@ -28,7 +28,6 @@ from staunch.model.lock import (
 from staunch.model.platform import Platform
 from staunch.model.sources import with_spec
 from staunch.model.spec import ImageSpec, Place, Profile, Request
-from staunch.model.verdict import Passed, Refused, Verdict
 from staunch.resolve.debian import Solution, solve
 from staunch.resolve.wheels import solve_wheels
 
@@ -119,24 +118,6 @@ def _refuse_unknown(names: frozenset[str], platforms: Sequence[LockedPlatform]) 
             why=f"the nearest names are {', '.join(close)}" if close else "no name is like it",
             mend=f"write `--upgrade {close[0]}`" if close else "see the lock for what there is",
         )
-
-
-def fits(spec: ImageSpec, locked: Lock) -> Verdict:
-    """Whether ``locked`` was made from this spec (files, environment, tests and user aside)."""
-    inputs = specs.inputs_digest(spec)
-    if inputs == locked.inputs:
-        return Passed()
-    reasons = []
-    if locked.foundation != spec.foundation:
-        reasons.append(f"the lock is for {locked.foundation}, the spec for {spec.foundation}")
-    have = {each.platform for each in locked.platforms}
-    if have != set(spec.platforms):
-        reasons.append(
-            f"the lock is for {', '.join(map(str, sorted(have)))}, "
-            f"the spec for {', '.join(map(str, sorted(spec.platforms)))}"
-        )
-    reasons.append(f"the lock was made from {locked.inputs}, the spec now gives {inputs}")
-    return Refused(tuple(reasons))
 
 
 def interpreter_packages(release: FoundationRelease) -> tuple[str, ...]:
@@ -321,7 +302,7 @@ def _wheels(
             version=release.python,
             platform=platform,
             libc=_libc(packages) or release.libc,
-            sources=with_spec(world.sources, python),
+            sources=with_spec(world.sources(), python),
             transport=world.transport,
             runner=world.runner,
             uv=world.uv,

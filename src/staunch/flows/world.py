@@ -17,7 +17,7 @@ class World:
     """The ports that a flow works through.
 
     ``mirrors`` gives an archive's base URLs, best first, for now or for a snapshot in time;
-    ``sources`` are the host's wheel indexes; ``uv`` is the resolver's program, None where it is
+    ``sources`` gives the host's wheel indexes; ``uv`` is the resolver's program, None where it is
     missing; ``architecture`` is Debian's name of the build host's; ``threads`` bounds the workers.
     """
 
@@ -27,7 +27,7 @@ class World:
     runner: Runner
     progress: Progress
     mirrors: Callable[[Archive, datetime | None], tuple[str, ...]]
-    sources: IndexSources
+    sources: Callable[[], IndexSources]
     uv: Path | None
     architecture: str
     threads: int = 2

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from staunch.apps.cli.places import read_lock, write_lock
-from staunch.flows.lock import fits, lock
+from staunch.flows.fit import fits
 from staunch.flows.world import World
 from staunch.model.lock import Lock
 from staunch.model.spec import ImageSpec
@@ -60,5 +60,7 @@ def resolve(
     upgrade: frozenset[str] | None,
 ) -> tuple[Lock, bool]:
     """Make a lock and write it; also whether the file changed."""
+    from staunch.flows.lock import lock  # resolvers take a while to import; most builds need none
+
     made = lock(spec, world, previous, upgrade)
     return made, write_lock(path, made)

@@ -61,7 +61,7 @@ def open_world(
             runner=runner,
             progress=progress,
             mirrors=lambda archive, snapshot: archive_mirrors(archive, snapshot=snapshot),
-            sources=_sources(spec, runner, uv),
+            sources=lambda: _sources(spec, runner, uv),
             uv=uv,
             architecture=architecture,
             threads=jobs or min(_processors(), _MOST_THREADS),
