@@ -135,6 +135,7 @@ def index_offsets(
         UntrustedError: a stanza without a package name, or too many of them.
     """
     found: dict[str, tuple[tuple[int, int], ...]] = {}
+    several: dict[str, list[tuple[int, int]]] = {}
     search = _PACKAGE.search
     for place in _ranges(data, what, max_stanzas):
         start, end = place
@@ -149,7 +150,11 @@ def index_offsets(
             line = data.count(b"\n", 0, start) + 1
             raise _damaged(what, f"line {line}: a stanza without a proper package name")
         former = found.get(name)
-        found[name] = (place,) if former is None else (*former, place)
+        if former is None:
+            found[name] = (place,)
+        else:
+            several.setdefault(name, list(former)).append(place)
+    found.update((name, tuple(places)) for name, places in several.items())
     return found
 
 
