@@ -109,6 +109,18 @@ class TestAdding:
             tree.add(Entry.inline(path, b""))
         assert len(tree) == 0
 
+    @pytest.mark.parametrize("path", [".wh.etc", "etc/.wh..wh..opq", "a/.wh.b/c"])
+    def test_a_whiteout_is_refused_however_it_comes(self, path):
+        """It would vanish, and take with it what lower layers and the SBOM hold."""
+        for add in (Tree().add, Tree().replace):
+            with pytest.raises(SpecError, match="would take other files out of the image"):
+                add(Entry.inline(path, b"", owner="wheel:x"))
+        tree = Tree(files("a", {"x": b"1", "link": ".wh.etc"}))
+        with pytest.raises(SpecError, match="would take other files out"):
+            tree.rename("x", path)
+        with pytest.raises(SpecError, match="would take other files out"):
+            tree.add(Entry.inline("link/y", b""))
+
     def test_a_long_path_is_refused(self):
         with pytest.raises(SpecError, match="is no path of an image"):
             Tree().add(Entry.inline("a/" * 3000 + "x", b""))

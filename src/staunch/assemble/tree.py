@@ -449,6 +449,9 @@ class Tree:
         return found
 
     def _put(self, path: str, entry: Entry) -> Entry:
+        parent, _, name = path.rpartition("/")
+        if name.startswith(".wh."):
+            raise _whiteout(entry, path)
         if entry.path != path:
             entry = changed(entry, path=path)
         if entry.kind is Kind.HARDLINK:
@@ -456,7 +459,6 @@ class Tree:
         if entry.kind is Kind.DIR:
             self._kids.setdefault(path, set())
         self._entries[path] = entry
-        parent, _, name = path.rpartition("/")
         self._kids[parent].add(name)
         return entry
 
@@ -588,6 +590,15 @@ def _no_path(entry: Entry) -> SpecError:
         f"{entry.owner or 'an entry'}: {entry.path[:200]!r} is no path of an image",
         why="a path is relative, shorter than 4096 bytes, and its parts are not empty, `.` or `..`",
         mend="the package is broken; report it to its maintainers, or leave it out",
+    )
+
+
+def _whiteout(entry: Entry, path: str) -> SpecError:
+    return SpecError(
+        f"{entry.owner or 'an entry'}: {path[:200]!r} would take other files out of the image",
+        why="in layers, a name that begins with `.wh.` removes what lies below it "
+        "(OCI image-spec, layer.md, “Whiteouts”)",
+        mend="leave it out with `exclude:`; a package that ships one is not to be trusted",
     )
 
 
