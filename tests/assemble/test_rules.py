@@ -356,8 +356,9 @@ class TestExecutables:
             part("deb:curl", {"usr/bin/curl 0755": b"", "usr/lib/curl/helper 0755": b""}),
             part("deb:tool", {"usr/bin/tool 0755": b"", "usr/bin/alias": "tool", "usr/libexec/x 0755": b"", "usr/bin/wanted 0755": b"", "usr/bin/tested 0755": b""}),
             part("wheel:torch", {f"{SITE}/torch/bin/torch_shm_manager 0755": b"\x7fELF", "usr/local/bin/torchrun 0755": b"#!/usr/bin/python3.13\n", f"{SITE}/triton/ptxas 0755": b"\x7fELF", f"{SITE}/torch/data 0755": b"{}"}),
+            part("wheel:numpy", {"usr/local/bin/f2py 0755": b"#!/usr/bin/python3.13\n"}),
             part("files:0", {"app/run 0755": b""}),
-            packages=["curl"], keep=("usr/bin/ldd",), entrypoint=("wanted",), tests=(TestSpec(("/usr/bin/tested",)),),
+            direct=["torch"], packages=["curl"], keep=("usr/bin/ldd",), entrypoint=("wanted",), tests=(TestSpec(("/usr/bin/tested",)),),
         )  # fmt: skip
         assert kept == {
             "lib64/ld-linux-x86-64.so.2": "the ELF loader starts every program",
@@ -368,7 +369,7 @@ class TestExecutables:
             "usr/bin/wanted": "named by `entrypoint` of the spec",
             "usr/bin/tested": "named by `tests[0]` of the spec",
             f"{SITE}/torch/bin/torch_shm_manager": "torch shares tensors between processes through it",
-            "usr/local/bin/torchrun": "a command of torch",
+            "usr/local/bin/torchrun": "a command of torch, which the spec asks for",
             f"{SITE}/triton/ptxas": "a program that torch carries for its own use",
             "app/run": "one of the spec's files",
         }
@@ -394,6 +395,7 @@ class TestExecutables:
                 "usr/local/bin/a 0755": b"#!/bin/sh\n", "usr/local/bin/b 0755": b"#!/usr/bin/env bash\n",
                 "usr/local/bin/c 0755": b"#!/usr/bin/env -S python3.13 -u\n", "usr/local/bin/d 0755": b"#!\n",
             }),
+            direct=["x"],
         )  # fmt: skip
         assert removed == {"usr/local/bin/a", "usr/local/bin/b"}
         assert set(kept) == {"usr/bin/python3.13", "usr/local/bin/c", "usr/local/bin/d"}
@@ -425,6 +427,21 @@ class TestSecrets:
             only("secrets", part("files:0", {path: data}))
         assert caught.value.why == f"/{path}: {why}"
         only("secrets", part("files:0", {path: data}), keep=(path,))
+
+    @pytest.mark.parametrize(
+        ("setting", "place"),
+        [
+            ({"env": (("HF_TOKEN", "hf_" + "a" * 34),)}, "env.HF_TOKEN"),
+            ({"labels": (("a.b", "x hf_" + "a" * 34),)}, "labels.a.b"),
+            ({"entrypoint": ("serve", "--token=hf_" + "a" * 34)}, "entrypoint[1]"),
+            ({"cmd": ("hf_" + "a" * 34,)}, "cmd[0]"),
+            ({"tests": (TestSpec(("x", "hf_" + "a" * 34)),)}, "tests[0].run"),
+        ],
+    )
+    def test_the_specs_own_settings_are_refused(self, setting, place):
+        with pytest.raises(SpecError, match="would put 1 secret into the image") as caught:
+            only("secrets", **setting)
+        assert caught.value.why == f"`{place}` holds a Hugging Face token"
 
     def test_what_is_no_secret(self):
         assert not gone(

@@ -8,6 +8,7 @@ from staunch.assemble.rules.base import BOTH, Context, Outcome, Rule, base_name,
 from staunch.errors import SpecError
 from staunch.model import limits
 from staunch.model.entry import Entry, Kind
+from staunch.model.spec import ImageSpec
 
 _READ_BYTES = 256 * limits.KIB  # keys and settings are small
 _NAMES = re.compile(
@@ -37,6 +38,7 @@ _KEY_FILE = re.compile(r".*\.(pem|key|p8|pkcs8)", re.IGNORECASE)
 
 
 def _apply(context: Context) -> Outcome:
+    _refuse_settings(context.spec)
     own: list[Entry] = []
     foreign: list[Entry] = []
     for entry in context.tree:
@@ -50,6 +52,34 @@ def _apply(context: Context) -> Outcome:
     small = [entry for entry in foreign if entry.size <= _READ_BYTES]
     texts = context.payloads.read_many(small)
     return remove(context, [e for e in small if _PRIVATE_KEY.search(texts[e.path])])
+
+
+def _refuse_settings(spec: ImageSpec) -> None:
+    """Raise SpecError when the image's settings would hold tokens, by key and never by value."""
+    settings = [
+        *((f"env.{key}", text) for key, text in spec.env),
+        *((f"labels.{key}", text) for key, text in spec.labels),
+        *((f"entrypoint[{number}]", text) for number, text in enumerate(spec.entrypoint)),
+        *((f"cmd[{number}]", text) for number, text in enumerate(spec.cmd)),
+        *(
+            (f"tests[{number}].run", text)
+            for number, test in enumerate(spec.tests)
+            for text in test.run
+        ),
+    ]
+    found = {
+        place: what
+        for place, text in settings
+        for what, token in _TOKENS
+        if token.search(text.encode())
+    }
+    if found:
+        raise SpecError(
+            f"the spec would put {len(found)} secret{'s' if len(found) > 1 else ''} into the image",
+            why="; ".join(f"`{place}` holds {what}" for place, what in found.items()),
+            mend="give it to the container when it runs, as a mounted file or a variable; if it is "
+            "no secret, switch the rule off with `rules: {secrets: false}`",
+        )
 
 
 def _refuse(context: Context, own: list[Entry]) -> None:
@@ -81,7 +111,8 @@ RULES = (
     Rule(
         "secrets",
         50,
-        "Refuses secrets among the spec's own files, and takes private keys out of packages"
+        "Refuses secrets among the spec's own files and settings (`env`, `labels`, commands), and"
+        " takes private keys out of packages"
         " (they belong to tests and examples).",
         "Whoever can pull the image can read what is in it, and in every layer of it, for ever.",
         BOTH,
