@@ -69,6 +69,8 @@ def _packets(armored: bytes) -> bytes:
         (b"x" + clear_sign(TEXT), "it starts with 'x-----BEGIN"),
         (clear_sign(TEXT) + b"Evil: yes\n", "it ends with"),
         (clear_sign(TEXT)[:-60], "it ends with"),
+        (clear_sign(TEXT) + clear_sign(b"Evil: yes\n", "mallory"), "got 2: other readers"),
+        (clear_sign(b"Evil: yes\n", "mallory") + clear_sign(TEXT), "got 2: other readers"),
         (clear_sign(TEXT).replace(b"Test", b"Tost"), "no valid signatures found"),
     ],
 )

@@ -15,6 +15,7 @@ _ARMOR = re.compile(
     rb"-----BEGIN PGP PUBLIC KEY BLOCK-----.*?-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL
 )
 _CLEARTEXT = b"-----BEGIN PGP SIGNED MESSAGE-----"
+_END_OF_SIGNATURE = b"-----END PGP SIGNATURE-----"
 _MAX_SIGNATURES = 64
 
 
@@ -60,11 +61,18 @@ def verify_cleartext(
             mend="the mirror may answer with an error page: try another one",
         )
     end = data.rstrip()
-    if not end.endswith(b"-----END PGP SIGNATURE-----"):
+    if not end.endswith(_END_OF_SIGNATURE):
         tail = end[-40:].decode("ascii", "backslashreplace")
         raise UntrustedError(
             f"{what} is cut short or has text after its signature",
             why=f"it must end with '-----END PGP SIGNATURE-----', it ends with {tail!r}",
+            mend="try again or try another mirror",
+        )
+    if data.count(_END_OF_SIGNATURE) != 1:
+        raise UntrustedError(
+            f"{what} holds several messages",
+            why=f"wanted one {_END_OF_SIGNATURE.decode()!r}, got {data.count(_END_OF_SIGNATURE)}: "
+            "other readers might take another one of them",
             mend="try again or try another mirror",
         )
     return _verify(data, None, keyring, pins, what)
