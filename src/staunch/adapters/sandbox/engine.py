@@ -88,6 +88,7 @@ class _Engine:
                 done = self._runner.run(
                     line,
                     stdin=stdin,
+                    cwd=root.parent,  # conmon leaves a file `oom` in its own when memory runs out
                     timeout_s=held.timeout_s or float(1 << 31),
                     max_output_bytes=max_output_bytes,
                 )

@@ -110,7 +110,8 @@ def _reason(context: Context, entry: Entry, named: dict[str, str]) -> str | None
         if inner in NEEDED:
             return NEEDED[inner]
         if inner is None and entry.path.startswith(BIN):
-            return f"a command of {name}"
+            asked = context.asked_for(entry.owner)
+            return f"a command of {name}, which the spec asks for" if asked else None
         return f"a program that {name} carries for its own use"
     return "made by Staunch"
 
@@ -166,5 +167,9 @@ RULES = (
         " attacker, and one more thing to be found vulnerable.",
         INFERENCE,
         _apply,
+        "What stays: the interpreter and the ELF loader; what `entrypoint`, `cmd`, `tests` or `keep` "
+        "name; programs of packages, and commands of wheels, that the spec itself asks for; programs "
+        "that a wheel carries for its own use; the spec's own files. Scripts go whose interpreter is "
+        "not in the image.",
     ),
 )
