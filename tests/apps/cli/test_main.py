@@ -156,6 +156,20 @@ def test_anything_else_is_our_fault(error, capsys):
     assert failures.TRACKER in err
 
 
+def test_our_fault_as_json(capsys):
+    assert failures.report(ValueError("x"), ["build", "--json"]) == 70
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 70
+    assert document["errors"][0]["why"] == "ValueError: x"
+
+
+def test_verbose_behind_the_dashes_is_the_commands_own(capsys):
+    error = SpecError("a", why="b", mend="c")
+    error.__cause__ = ValueError("deep")
+    failures.report(error, ["run", "x", "--", "ls", "-v"])
+    assert "deep" not in capsys.readouterr().err
+
+
 def test_interruptions(capsys):
     assert failures.report(KeyboardInterrupt(), []) == 130
     assert failures.report(click.Abort(), []) == 130

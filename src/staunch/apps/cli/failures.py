@@ -89,11 +89,11 @@ def report(error: BaseException, args: Sequence[str]) -> int:
             return _tell([_usage(error)], USAGE, args)
         case StaunchError():
             code = error.exit_code
-            return _tell(_parts(error), code, args, error if "-v" in args else None)
+            return _tell(_parts(error), code, args, error if "-v" in _options(args) else None)
         case BaseExceptionGroup():
             return _group(error, args)
         case _:
-            return _bug(error)
+            return _bug(error, args)
 
 
 def _group(error: BaseExceptionGroup[BaseException], args: Sequence[str]) -> int:
@@ -101,7 +101,7 @@ def _group(error: BaseExceptionGroup[BaseException], args: Sequence[str]) -> int
     leaves = list(_leaves(error))
     ours = [each for each in leaves if isinstance(each, StaunchError)]
     if len(ours) < len(leaves):
-        return _bug(error)
+        return _bug(error, args)
     told = [part for each in ours for part in _parts(each)]
     return _tell(told, max(each.exit_code for each in ours), args)
 
@@ -143,8 +143,7 @@ def _tell(
         import traceback
 
         _line("".join(traceback.format_exception(cause)).rstrip())
-    options = args[: args.index("--")] if "--" in args else args
-    if "--json" in options:
+    if "--json" in _options(args):
         document = {
             "schema": "staunch.dev/error/v1",
             "exit_code": code,
@@ -155,12 +154,18 @@ def _tell(
     return code
 
 
-def _bug(error: BaseException) -> int:
+def _options(args: Sequence[str]) -> Sequence[str]:
+    """Our own words: what stands behind ``--`` is another program's."""
+    return args[: args.index("--")] if "--" in args else args
+
+
+def _bug(error: BaseException, args: Sequence[str]) -> int:
     import traceback
 
     traceback.print_exception(error)
-    _line(f"error: this is a fault of Staunch itself\n  mend: please report it: {TRACKER}")
-    return OURS
+    why = f"{type(error).__name__}: {error}"[:500]
+    told = ("this is a fault of Staunch itself", why, f"please report it: {TRACKER}")
+    return _tell([told], OURS, args)
 
 
 def _line(text: str) -> None:
