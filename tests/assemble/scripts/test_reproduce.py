@@ -191,6 +191,20 @@ def test_the_ca_bundle_holds_packaged_and_own_certificates() -> None:
     assert made.text("etc/ca-certificates.conf").endswith("\nmozilla/Packaged_(CA),_one.crt\n")
 
 
+def test_a_wheel_does_not_decide_whom_the_image_trusts() -> None:
+    """Its data files land in /usr/local, where an administrator's own authorities lie."""
+    packaged, _ = certificate("Packaged")
+    mine, _ = certificate("Mine")
+    evil, _ = certificate("Evil")
+    shelf = Shelf()
+    shelf.add("deb:ca-certificates", {"usr/share/ca-certificates/mozilla/a.crt": packaged})
+    shelf.add("wheel:x", {"usr/local/share/ca-certificates/evil.crt": evil})
+    shelf.add("files:0", {"usr/local/share/ca-certificates/mine.crt": mine})
+    made = Image(shelf)
+    assert made.text(BUNDLE) == (packaged + mine).decode()
+    assert "etc/ssl/certs/evil.pem" not in made.tree
+
+
 def test_certificates_that_are_none() -> None:
     pem, key = certificate("x")
     shelf = Shelf()

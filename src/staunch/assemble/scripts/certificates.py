@@ -206,11 +206,17 @@ def _hashes(text: bytes) -> tuple[str, str] | None:
 
 
 def _found(tree: Tree, folder: str) -> list[Entry]:
-    """``.crt`` files below ``folder``, by path."""
+    """``.crt`` files below ``folder``, by path.
+
+    Not those of wheels: their data files land in ``/usr/local``, and whom the image trusts is
+    decided by its foundation and its spec, not by some library.
+    """
     return [
         each
         for each in tree.under(folder)
-        if each.kind in (Kind.FILE, Kind.HARDLINK) and each.path.endswith(".crt")
+        if each.kind in (Kind.FILE, Kind.HARDLINK)
+        and each.path.endswith(".crt")
+        and not each.owner.startswith("wheel:")
     ]
 
 
