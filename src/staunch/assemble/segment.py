@@ -576,6 +576,12 @@ def _compare(owner: str, entry: Entry, got: str) -> None:
 
 
 def _untrusted(owner: str, path: str, wanted: str, got: str) -> UntrustedError:
+    if owner.startswith("files:"):
+        return UntrustedError(
+            f"{path} of `files` has changed while the image was built",
+            why=f"first it had {wanted}, then {got}",
+            mend="build again when nothing writes to that folder",
+        )
     lie = " (a wheel whose RECORD lies)" if owner.startswith("wheel:") else ""
     return UntrustedError(
         f"{path} in {owner} is not what the package promised{lie}",
