@@ -1,7 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
 .DEFAULT_GOAL := help
-PY := .venv/bin/python
-STAUNCH := .venv/bin/staunch
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help setup tools demo test test-all lint docs bench requirements clean
 
