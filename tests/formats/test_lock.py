@@ -113,6 +113,18 @@ def test_a_broken_lock_names_the_field(path, value, said):
     assert "staunch lock" in e.value.mend
 
 
+@pytest.mark.parametrize("name", ["pool/a@b=(c)_1.deb", "x~1+b2:3.deb", "pool/é.deb"])
+def test_file_names_that_archives_use_can_be_read_back(name):
+    data = broken((*PACKAGE_PATH, "filename"), name)
+    assert parse_lock(data, file="x.lock").platforms[0].packages[0].filename == name
+
+
+@pytest.mark.parametrize("name", ["a/../b", "..", "./a", "a//b", "a/", "a b", "a\\b", "a\nb", "/a", ""])
+def test_file_names_that_leave_the_archive_are_refused(name):
+    with pytest.raises(SpecError, match=r"platforms\[0\]\.packages\[0\]\.filename"):
+        parse_lock(broken((*PACKAGE_PATH, "filename"), name), file="x.lock")
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"schema": []}'])
 def test_junk_is_refused(data):
     with pytest.raises(SpecError, match="not a usable lock"):

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from staunch import spec as specs
+from staunch.ecosystems import foundations
 from staunch.model.lock import Lock
 from staunch.model.spec import ImageSpec
 from staunch.model.verdict import Passed, Refused, Verdict
 
 
 def fits(spec: ImageSpec, locked: Lock) -> Verdict:
-    """Whether ``locked`` was made from this spec (files, environment, tests and user aside)."""
+    """Whether ``locked`` was made from this spec (files, environment, tests and user aside).
+
+    Not checked here: whether the lock holds every platform that the spec asks for.
+    """
     inputs = specs.inputs_digest(spec)
-    if inputs == locked.inputs:
-        return Passed()
-    reasons = []
-    if locked.foundation != spec.foundation:
-        reasons.append(f"the lock is for {locked.foundation}, the spec for {spec.foundation}")
-    have = {each.platform for each in locked.platforms}
-    if have != set(spec.platforms):
-        reasons.append(
-            f"the lock is for {', '.join(map(str, sorted(have)))}, "
-            f"the spec for {', '.join(map(str, sorted(spec.platforms)))}"
+    release = foundations.release(spec.foundation)
+    python = release.python if spec.python else None
+    reasons = [
+        f"the lock is for {what} {have}, the spec for {want}"
+        for what, have, want in (
+            ("foundation", locked.foundation, spec.foundation),
+            ("Python", locked.python, python),
+            ("glibc", locked.libc, release.libc),
         )
-    reasons.append(f"the lock was made from {locked.inputs}, the spec now gives {inputs}")
-    return Refused(tuple(reasons))
+        if have != want
+    ]
+    if inputs != locked.inputs:
+        reasons.append(f"the lock was made from {locked.inputs}, the spec now gives {inputs}")
+    return Refused(tuple(reasons)) if reasons else Passed()

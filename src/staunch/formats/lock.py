@@ -26,7 +26,7 @@ from staunch.model.spec import Foundation, Profile
 SCHEMA = "staunch.dev/lock/v1"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
-_SAFE_PATH = re.compile(r"[A-Za-z0-9+._~%:!-]+(/[A-Za-z0-9+._~%:!-]+)*")
+_SAFE_PATH = re.compile(r"(?!/)(?!.*(?:^|/)\.{0,2}(?:/|$))[^\x00-\x20\\]{1,1024}")
 T = TypeVar("T")
 
 
@@ -210,7 +210,7 @@ class _Node:
 
     def relative(self, key: str) -> str:
         text = self.text(key)
-        if not _SAFE_PATH.fullmatch(text) or ".." in text.split("/"):
+        if not _SAFE_PATH.fullmatch(text):
             _fail(self.file, f"{self.path}.{key}", f"{text!r:.80} is no archive-relative path")
         return text
 

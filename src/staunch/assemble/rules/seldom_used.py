@@ -58,6 +58,8 @@ def _certificates(context: Context) -> Outcome:
 
 def _libraries(context: Context) -> Outcome:
     """Only where every ELF file's needs are known now: no native code outside Debian packages."""
+    if any(part.damaged_elf for part in context.parts.values()):
+        return Outcome()
     tree = context.tree
     facts = {path: each for part in context.parts.values() for path, each in part.elf}
     needed: set[str] = set()
