@@ -197,6 +197,18 @@ def test_an_endless_member_is_stopped(tmp_path):
         write_segment(plan, Endless(), FileStore(tmp_path), ZSTD, Workers(1))
 
 
+def test_a_users_file_that_changed_is_no_packages_lie(tmp_path):
+    class Changed:
+        def payloads(self, wanted):
+            yield "a", [b"xyz"]
+
+    plan = plan_segment("files:0", [member("a", b"abc", "files:0")], ZSTD)
+    with pytest.raises(UntrustedError, match="a of `files` has changed while") as caught:
+        write_segment(plan, Changed(), FileStore(tmp_path), ZSTD, Workers(1))
+    assert f"first it had {Digest.of(b'abc')}, then {Digest.of(b'xyz')}" in caught.value.why
+    assert caught.value.mend == "build again when nothing writes to that folder"
+
+
 def test_a_missing_member_is_refused(tmp_path):
     plan = plan_segment("w", [member("a", b"abc", "w")], ZSTD)
     with pytest.raises(UntrustedError, match="a in w is not") as caught:

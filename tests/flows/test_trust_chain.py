@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.test_bad_input import one
-from tests.support.archive import fingerprint
+from tests.support.archive import FakeArchive, fingerprint
 from tests.support.cli import Staunch
 from tests.support.debs import folder, make_deb, member
 from tests.support.hostile import Bench, archive_of_today, bench, holds
@@ -19,6 +19,7 @@ from tests.support.hostile import Bench, archive_of_today, bench, holds
 pytestmark = pytest.mark.network
 
 IN_RELEASE = "dists/trixie/InRelease"
+HIDDEN = random.Random(4).randbytes(2 << 20)
 
 
 @pytest.fixture
@@ -170,8 +171,9 @@ def test_an_older_index_is_not_taken_after_a_newer_one(staunch: Staunch, made: B
             lambda data: random.Random(len(data)).randbytes(200 << 20),
             ["wanted ", "the answer has 209,715,200 bytes or more"],
         ),
+        (lambda _: HIDDEN, ["wanted ", "the answer has "]),
     ],
-    ids=["one byte", "cut short", "longer", "200 MB of garbage"],
+    ids=["one byte", "cut short", "longer", "200 MB of garbage", "of unknown length"],
 )
 def test_the_index(
     staunch: Staunch, made: Bench, change: Callable[[bytes], bytes], values: list[str]
@@ -182,6 +184,7 @@ def test_the_index(
     for path in served:
         if "binary-amd64" in path and served[path]:
             bad = served[path] = change(served[path])
+    made.site.chunked = bad is HIDDEN
     what, why, mend = one(staunch("lock", spec, code=4))
     assert what.startswith("cannot use Packages of repository-1 trixie (main/binary-amd64/Packages")
     assert all(each in why for each in values), why
@@ -189,6 +192,28 @@ def test_the_index(
     assert "mirror" in mend
     assert not spec.with_suffix(".lock").exists()
     assert not holds(staunch.store, bad)
+
+
+class Garbage(FakeArchive):
+    """Its index is 200 MB of noise, listed and signed all the same."""
+
+    def indexes(self) -> dict[str, bytes]:
+        return {"main/binary-amd64/Packages": random.Random(5).randbytes(200 << 20)}
+
+
+def test_an_index_of_garbage_that_is_properly_signed(staunch: Staunch, tmp_path: Path) -> None:
+    today = archive_of_today()
+    signed = Garbage(date=today.date, compressions=(), architectures=("amd64",))
+    with bench(tmp_path, signed) as made:
+        made.publish()
+        found = one(Staunch(tmp_path / "store")("lock", made.spec("tzdata"), code=4))
+    assert found == (
+        "Packages of repository-1 trixie is not proper control data",
+        "line 1: a stanza without a proper package name",
+        "fetch the file again; if it persists, report it to the archive that offers it",
+    )
+    assert not (tmp_path / "app.lock").exists()
+    shutil.rmtree(tmp_path / "store")
 
 
 @pytest.fixture(scope="module")
