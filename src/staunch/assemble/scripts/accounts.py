@@ -17,6 +17,21 @@ _SYSTEM, _ORDINARY = range(100, 1000), range(1000, 60000)
 _DAY = EPOCH // 86400  # the day a password was last changed; the build's clock is no input
 
 
+# Ids that Debian allocates for every system alike (Policy 9.2.2, base-passwd's masters). Files may
+# belong to them in an image whose own passwd and group leave them out.
+_STATIC_USERS = {
+    "daemon": 1, "bin": 2, "sys": 3, "sync": 4, "games": 5, "man": 6, "lp": 7, "mail": 8, "news": 9,
+    "uucp": 10, "proxy": 13, "www-data": 33, "backup": 34, "list": 38, "irc": 39, "nobody": 65534,
+}  # fmt: skip
+_STATIC_GROUPS = {
+    "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8, "news": 9,
+    "uucp": 10, "man": 12, "proxy": 13, "kmem": 15, "dialout": 20, "fax": 21, "voice": 22, "cdrom": 24,
+    "floppy": 25, "tape": 26, "sudo": 27, "audio": 29, "dip": 30, "www-data": 33, "backup": 34,
+    "operator": 37, "list": 38, "irc": 39, "src": 40, "shadow": 42, "utmp": 43, "video": 44, "sasl": 45,
+    "plugdev": 46, "staff": 50, "games": 60, "users": 100, "nogroup": 65534,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """One line of passwd(5)."""
@@ -90,7 +105,7 @@ class Accounts:
         if text == "root":
             return 0
         user = self.users.get(text)
-        return None if user is None else user.uid
+        return _STATIC_USERS.get(text) if user is None else user.uid
 
     def gid(self, text: str) -> int | None:
         """A group's number, by name or as digits; None when there is no such group."""
@@ -99,7 +114,7 @@ class Accounts:
         if text == "root":
             return 0
         group = self.groups.get(text)
-        return None if group is None else group.gid
+        return _STATIC_GROUPS.get(text) if group is None else group.gid
 
     def group_name(self, gid: int) -> str:
         """The group's name, or its number."""
