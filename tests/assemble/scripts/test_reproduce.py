@@ -73,6 +73,36 @@ def test_a_training_image_has_the_foundations_accounts_and_shadow() -> None:
     assert made.text("etc/shadow").splitlines()[0] == "root:*:3652:0:99999:7:::"
 
 
+APT = {"usr/bin/apt-get": "", "usr/share/keyrings/debian-archive-keyring.gpg": ""}
+
+
+def test_a_training_image_knows_where_apt_finds_packages() -> None:
+    text = image("", APT).text("etc/apt/sources.list.d/debian.sources")
+    assert "Suites: trixie trixie-updates\n" in text
+    assert "URIs: http://security.debian.org/debian-security\n" in text
+    assert text.count("Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg") == 2
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"usr/bin/apt-get": ""},
+        {**APT, "etc/apt/sources.list.d/debian.sources": "mine"},
+    ],
+)
+def test_apts_sources_are_left_alone_without_keys_or_where_there_are_some(files) -> None:
+    made = image("", files)
+    found = made.tree.get("etc/apt/sources.list.d/debian.sources")
+    assert found is None or made.text(found.path) == "mine"
+
+
+def test_debians_static_ids_own_files_where_passwd_leaves_them_out() -> None:
+    made = image("install -d -o man -g mail -m 2775 /var/mail", profile=Profile.INFERENCE)
+    entry = made.entry("var/mail")
+    assert (entry.uid, entry.gid) == (6, 8)
+    assert "mail" not in made.text("etc/group")
+
+
 def test_packages_make_users_and_groups() -> None:
     made = image(
         "adduser --system --group --home /var/lib/thing --gecos 'A thing' thing\n"

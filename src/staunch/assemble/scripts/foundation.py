@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from staunch.assemble.scripts.evaluate import OWNER, World
 from staunch.assemble.tree import Tree
+from staunch.ecosystems import foundations
 from staunch.model.entry import Entry, Kind
 from staunch.model.part import Part
 from staunch.model.spec import Foundation
@@ -52,6 +53,8 @@ def finish(world: World, parts: Sequence[Part], *, foundation: Foundation, train
         tree.add(Entry.symlink("var/run", "/run", owner=OWNER))
     if tree.get("var/lock") is None:
         tree.add(Entry.symlink("var/lock", "/run/lock", owner=OWNER))
+    if training:
+        _apt_sources(tree, foundation)
     if training and world.overrides:
         lines = [f"{' '.join(how)} {path}\n" for path, how in world.overrides.items()]
         data = "".join(lines).encode()
@@ -77,6 +80,27 @@ def _time_zone(tree: Tree, foundation: Foundation) -> None:
         tree.add(Entry.symlink("etc/localtime", "/usr/share/zoneinfo/Etc/UTC", owner=OWNER))
     if foundation.release == "12" and tree.get("etc/timezone") is None:
         tree.add(Entry.inline("etc/timezone", b"Etc/UTC\n", owner=OWNER))
+
+
+def _apt_sources(tree: Tree, foundation: Foundation) -> None:
+    """Where ``apt-get`` finds packages, as an installer writes it: the foundation's own archives."""
+    keyring = next(
+        (
+            path
+            for end in ("pgp", "gpg")
+            if tree.get(path := f"usr/share/keyrings/debian-archive-keyring.{end}") is not None
+        ),
+        None,
+    )
+    path = "etc/apt/sources.list.d/debian.sources"
+    if tree.get("usr/bin/apt-get") is None or keyring is None or tree.get(path) is not None:
+        return
+    stanzas = [
+        f"Types: deb\nURIs: {archive.mirrors[0]}\nSuites: {' '.join(archive.suites)}\n"
+        f"Components: {' '.join(archive.components)}\nSigned-By: /{keyring}\n"
+        for archive in foundations.release(foundation).archives
+    ]
+    tree.add(Entry.inline(path, "\n".join(stanzas).encode(), owner=OWNER))
 
 
 def _shell(tree: Tree) -> None:
