@@ -209,3 +209,26 @@ def test_junk_in_metadata(data: bytes) -> None:
     except UntrustedError:
         return
     assert faults(document) == []
+
+
+def test_projects_that_a_package_carries_along_are_named() -> None:
+    """Scanners find them by their metadata, so the SBOM must not be silent about them."""
+    vendor = "setuptools/_vendor/jaraco.text-4.0.0.dist-info"
+    image = assemble(
+        wheel("setuptools", "83.0", files=[f"{vendor}/METADATA", f"{vendor}/RECORD"]),
+        deb("python3-six", "1.16-4", files=["usr/lib/python3/dist-packages/six-1.16.0.egg-info"]),
+    )
+    document = _document(image)
+    assert not faults(document)
+    packages = {each["name"]: each for each in json.loads(document)["packages"]}
+    inner = packages["jaraco-text"]
+    assert inner["versionInfo"] == "4.0.0"
+    assert inner["externalRefs"][0]["referenceLocator"] == "pkg:pypi/jaraco-text@4.0.0"
+    assert packages["six"]["versionInfo"] == "1.16.0"
+    contains = {
+        (each["spdxElementId"], each["relatedSpdxElement"])
+        for each in json.loads(document)["relationships"]
+        if each["relationshipType"] == "CONTAINS"
+    }
+    assert (packages["setuptools"]["SPDXID"], inner["SPDXID"]) in contains
+    assert sum(each["name"] == "setuptools" for each in json.loads(document)["packages"]) == 1

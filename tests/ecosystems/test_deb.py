@@ -135,7 +135,11 @@ def test_dpkg_orders_any_versions_alike(one: str, other: str) -> None:
 
 
 @pytest.mark.interop
-@given(st.text("01a.:-_+~ ", min_size=1, max_size=6).filter(lambda text: text[0] != "-"))
+@given(  # dpkg's strtol takes a sign and blanks before an epoch; we do not
+    st.text("01a.:-_+~ ", min_size=1, max_size=6).filter(
+        lambda text: text[0] != "-" and text.partition(":")[0].strip()[:1] not in ("-", "+")
+    )
+)
 @settings(max_examples=80, deadline=None)
 def test_dpkg_refuses_what_we_refuse(version: str) -> None:
     argv = [need("dpkg"), "--validate-version", version]

@@ -44,6 +44,11 @@ from staunch.model.purl import Purl
 FILE_LIST_MEDIA_TYPE = "application/vnd.staunch.files.v1+text"
 
 _PERSON = re.compile(r"\s*(?P<name>[^<>()]*?)\s*<(?P<mail>[^<>()\s]+)>\s*")
+_METADATA_PATH = re.compile(
+    r"(?P<folder>.*/)(?P<name>[A-Za-z0-9._]+)-(?P<version>[^-/]+)"
+    r"(\.dist-info/METADATA|(-py\d[\d.]*)?\.egg-info(/PKG-INFO)?)"
+)
+_SITE = ("/dist-packages/", "/site-packages/")
 _LICENCE_REF = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 _PYTHON = re.compile(r"python(3\.[0-9]+)-minimal")
 _TEAM = ("team", "group", "maintainers", "developers", "project", "packagers", "debian", "ubuntu")
@@ -91,6 +96,9 @@ def sbom(
         package = _package(part, present.get(part.id, {}), (file_names or {}).get(part.id, ""))
         packages.append(package)
         relationships.append(Relationship(root.id, "CONTAINS", package.id))
+        for inner in _carried(part, present.get(part.id, {})):
+            packages.append(inner)
+            relationships.append(Relationship(package.id, "CONTAINS", inner.id))
         relationships += [
             Relationship(package.id, "DEPENDS_ON", _id(other)) for other in dependencies.of(part)
         ]
@@ -201,6 +209,29 @@ def _remarks(part: Part, present: Mapping[str, Entry]) -> Iterator[str]:
     documents = sorted(path for path in present if ".dist-info/sboms/" in path)
     if documents:
         yield "its own SBOMs (PEP 770): " + ", ".join(documents)
+
+
+def _carried(part: Part, present: Mapping[str, Entry]) -> Iterator[SpdxPackage]:
+    """Python projects that lie inside a package under their own metadata.
+
+    setuptools and pip carry others along (``_vendor``); Debian's modules of Python bring theirs.
+    Name and version are those of the metadata's folder (PEP 376, PEP 427).
+    """
+    for path in sorted(present):
+        found = _METADATA_PATH.fullmatch(path)
+        if found is None or (part.kind is PartKind.WHEEL and found["folder"].endswith(_SITE)):
+            continue
+        name = re.sub(r"[-_.]+", "-", found["name"]).lower()
+        version = found["version"].replace("_", "-")
+        yield SpdxPackage(
+            id=element_id("carried", *part.id.split(":"), name, version),
+            name=name,
+            version=version,
+            refs=(
+                ExternalRef("PACKAGE-MANAGER", "purl", str(Purl.make("pypi", "", name, version))),
+            ),
+            comment=f"carried inside {part.name}: {path}",
+        )
 
 
 def _is_bundled(path: str) -> bool:

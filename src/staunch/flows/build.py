@@ -361,9 +361,9 @@ def _parts(
             return deb_part(each, verified, world.store, spec.foundation, spools=sources.spools)
 
     def wheel(each: LockedWheel) -> Part:
+        blob = sources.blobs[each.digest]
         with _named(f"{each.name} {each.version} (wheel)"):
-            blob = sources.blobs[each.digest]
-        return stored_wheel_part(each, blob, world.store, python=lock.python or "")
+            return stored_wheel_part(each, blob, world.store, python=lock.python or "")
 
     with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
         of_debs = [pool.submit(deb, each) for each in packages]
