@@ -57,8 +57,8 @@ class Bench:
             shutil.rmtree(store)
             shutil.copytree(self.seeds, store, copy_function=os.link)
             store.chmod(0o700)
+            shutil.rmtree(self.folder / "image", ignore_errors=True)
         out = self.folder / "image"
-        shutil.rmtree(out, ignore_errors=True)
         return self.staunch("build", spec, "-o", out, "--no-test", "--quiet", "--offline")
 
     def downloads(self) -> None:
