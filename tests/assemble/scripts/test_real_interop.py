@@ -49,6 +49,7 @@ DIFFERENCES = {
     "etc/.pwd.lock": "a lock of the tools that edit passwd; ours is written once",
     "etc/apt/apt.conf.d/99mmdebstrap": "mmdebstrap's own",
     "etc/apt/sources.list": "mmdebstrap's own",
+    "etc/apt/sources.list.d/debian.sources": "ours: the official archives, where mmdebstrap writes its mirror",
     "etc/fstab": "mmdebstrap's own",
     "etc/group-": "a backup of the tools that edit group",
     "etc/gshadow": "the same groups; real tools write `!` or `!*` where ours is `*`, both: no password",
