@@ -244,6 +244,12 @@ class TestTags:
     def test_fitting(self, tag):
         run(self.wheel(tag))
 
+    def test_a_wheel_without_tag_is_not_silently_fine(self):
+        untold = part("wheel:x", {f"{SITE}/x.py": b""}, metadata={"WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"}, version="3")  # fmt: skip
+        (note,) = run(untold)
+        assert note.path == "wheel:x 3"
+        assert "not known" in note.why
+
     @pytest.mark.parametrize(
         ("tag", "why"),
         [

@@ -13,7 +13,7 @@ import pytest
 
 from staunch.adapters.store import FileStore
 from staunch.assemble import layers as layers_module
-from staunch.assemble.layers import plan_layers, write_layer, write_layers, write_segments
+from staunch.assemble.layers import plan_layers, write_layers
 from staunch.assemble.segment import facts
 from staunch.errors import SpecError, UntrustedError
 from staunch.formats.encoder import encoder
@@ -230,21 +230,10 @@ def test_lost_facts_are_gathered_again(tmp_path):
     shutil.rmtree(store.root / "records/segment-facts")
     assembled, readers = small_tree()
     plans = plan_layers(assembled, ZSTD)
-    assert write_segments(plans, readers.__getitem__, store, ZSTD).misses == 6
+    assert write_layers(plans, readers.__getitem__, store, ZSTD).misses == 6
     for plan in plans:
         for segment in plan.segments:
             assert facts(segment, store) == {}
-
-
-def test_segments_first_then_layers(tmp_path):
-    store = FileStore(tmp_path)
-    assembled, readers = small_tree()
-    plans = plan_layers(assembled, ZSTD)
-    counts = write_segments(plans, readers.__getitem__, store, ZSTD)
-    assert (counts.hits, counts.misses) == (0, 6)
-    written = write_layers(plans, none, store, ZSTD)
-    assert written.layers == made(FileStore(tmp_path / "other")).layers
-    assert write_layer(plans[0], none, store, ZSTD) == written.layers[0]
 
 
 def test_two_parts_with_the_same_content_share_a_segment(tmp_path):

@@ -545,6 +545,10 @@ def _tags(image: _Image, machine: str) -> None:
         tags: set[Tag] = set()
         for each in parse_wheel_file(text).tags:
             tags |= parse_tag(each)
+        if not tags:
+            image.notes.add(
+                Note(f"{part.id} {part.version}", "its WHEEL has no tag: not known whether it fits")
+            )
         # A bare `linux_` tag claims nothing about libc; symbol versions are checked instead.
         if tags and (why := fits(tags, python=python, machine=machine, libc=version)) is not None:
             image.faults.append(f"{part.id} {part.version} does not fit the image: {why}")

@@ -43,13 +43,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GIANT_BYTES",
-    "Counts",
     "LayerPlan",
     "WrittenLayers",
     "plan_layers",
     "write_layer",
     "write_layers",
-    "write_segments",
 ]
 
 GIANT_BYTES = 64 * limits.MIB  # a wheel of this unpacked size gets a layer of its own
@@ -84,14 +82,6 @@ class WrittenLayers:
     """Finished layers in order; how many segments could be used as they were, and could not."""
 
     layers: tuple[Layer, ...]
-    hits: int
-    misses: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many segments could be used as they were, and could not."""
-
     hits: int
     misses: int
 
@@ -277,24 +267,6 @@ def write_layers(
         return run.all(plans)
 
 
-def write_segments(
-    plans: Sequence[LayerPlan],
-    reader_of: ReaderOf,
-    store: Store,
-    encoder: Encoder,
-    *,
-    threads: int = 2,
-    progress: Progress | None = None,
-) -> Counts:
-    """Write the segments that the store lacks, and no layers.
-
-    ``write_layers`` alone is quicker: it hashes a layer's first segment while writing it. Arguments,
-    errors and what holds afterwards are the same.
-    """
-    with _Run(reader_of, store, encoder, threads, progress) as run:
-        return run.segments(plans)
-
-
 @dataclass(slots=True)
 class _Todo:
     """A layer that has to be assembled; ``state`` is its diff_id so far."""
@@ -358,17 +330,6 @@ class _Run:
         )
         total = sum(len(plan.segments) for plan in plans)
         return WrittenLayers(layers, total - len(missing), len(missing))
-
-    def segments(self, plans: Sequence[LayerPlan]) -> Counts:
-        """Write missing segments."""
-        for plan in plans:
-            self._start(plan)
-        missing = self._missing(plans, {plan.key: _Todo(plan, _primed(plan)) for plan in plans})
-        self._map([partial(self._segment, each) for each in missing])
-        for plan in plans:
-            self._finish(plan.name)
-        total = sum(len(plan.segments) for plan in plans)
-        return Counts(total - len(missing), len(missing))
 
     def _missing(self, plans: Sequence[LayerPlan], todo: dict[str, _Todo]) -> list[_Missing]:
         """Segments to write, largest first; those at hand are noted with their layer."""
