@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 
 from staunch.model import limits
 from staunch.model.digest import Digest
+from staunch.model.image import Descriptor
 
 
 class Blob(Protocol):
@@ -356,4 +357,81 @@ class Unpacker(Protocol):
         Raises:
             UntrustedError: a layer is not what its diff_id promises, or tries to get out.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """An artifact about a manifest (distribution-spec, "Listing Referrers")."""
+
+    descriptor: Descriptor
+    artifact_type: str
+
+
+class Repository(Protocol):
+    """Manifests and blobs by digest, with tags for some.
+
+    One contract for a registry's repository, an OCI layout directory and an archive.
+    All that it gives is checked: manifests before they are returned, streamed blobs at their end.
+
+    Raises (every method):
+        UntrustedError: the bytes are not what their digest or size says.
+        UndecidedError: it could not be asked.
+        SpecError: it may not be written (an archive), or refuses what is asked for.
+    """
+
+    @property
+    def name(self) -> str:
+        """For messages: ``registry.example.org/team/app``, or a path."""
+        ...
+
+    def tags(self) -> Iterator[str]:
+        """Every tag, in the repository's order."""
+        ...
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """The manifest or index that a tag or digest (``sha256:…``) names now, or None."""
+        ...
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """A manifest or index, whole, exact to the byte."""
+        ...
+
+    def stream(self, descriptor: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """A blob from beginning to end; exhaust it to have it checked."""
+        ...
+
+    def blob(self, descriptor: Descriptor) -> Blob:
+        """A blob for reading at any place. **Not checked**: the reader checks what it reads."""
+        ...
+
+    def referrers(self, subject: Digest, *, artifact_type: str = "") -> tuple[Referrer, ...]:
+        """What is said about a manifest, sorted by digest; all types for ""."""
+        ...
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether the blob (or manifest) is there."""
+        ...
+
+    def put(
+        self,
+        descriptor: Descriptor,
+        content: Callable[[], AbstractContextManager[Iterator[bytes]]],
+        *,
+        mount_from: str = "",
+    ) -> bool:
+        """Add a blob, unless it is there; ``content`` may be opened more than once (retries).
+
+        Args:
+            descriptor: what the content is.
+            content: gives the bytes from the beginning.
+            mount_from: another repository of the same registry that may hold it.
+
+        Returns:
+            Whether bytes were sent.
+        """
+        ...
+
+    def put_manifest(self, media_type: str, data: bytes, *, tag: str = "") -> Descriptor:
+        """Add a manifest or index; what it names must be there already. ``tag`` names it."""
         ...

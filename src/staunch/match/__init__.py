@@ -1,0 +1,1 @@
+"""Advisories against an inventory: gives findings with their evidence. Import from the modules."""

@@ -1,0 +1,153 @@
+"""A published advisory matched on one package of one target (ADVISORIES.md §2, DESIGN.md §14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from staunch.model.inventory import Confidence, FoundPackage
+
+
+class State(Enum):
+    """What is known of one vulnerability in one package instance.
+
+    ``UNDETERMINED``: the versions could not be compared; ``UNASSESSED``: no feed can answer. Both
+    are unknowns, never clean.
+    """
+
+    AFFECTED = "affected"
+    FIXED = "fixed"
+    NOT_AFFECTED = "not_affected"
+    UNDER_INVESTIGATION = "under_investigation"
+    UNDETERMINED = "undetermined"
+    UNASSESSED = "unassessed"
+
+
+class Disposition(Enum):
+    """What the vendor says it will do about it."""
+
+    WILL_NOT_FIX = "will_not_fix"
+    DEFERRED = "deferred"
+    END_OF_LIFE = "end_of_life"
+    NO_DSA = "no_dsa"
+    UNIMPORTANT = "unimportant"
+    FIX_IN_PRO = "fix_in_pro_only"
+
+
+class Level(Enum):
+    """Severity in words, worst last (``rank``)."""
+
+    UNKNOWN = "unknown"
+    NEGLIGIBLE = "negligible"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 (unknown) to 5 (critical)."""
+        return list(Level).index(self)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cvss:
+    """One CVSS vector with its base score and who gave it."""
+
+    vector: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Epss:
+    """An EPSS score; scores of different ``model`` are not comparable."""
+
+    score: float
+    percentile: float
+    model: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Kev:
+    """An entry of CISA's catalogue of known exploited vulnerabilities."""
+
+    added: str
+    due: str = ""
+    ransomware: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Evidence:
+    """Why a finding says what it says.
+
+    ``feed`` and ``record`` name the source, ``rule`` the rule of matching (``deb-source-version``),
+    ``installed`` and ``compared`` the two versions that were compared ("" where none were).
+    """
+
+    feed: str
+    record: str
+    rule: str
+    installed: str = ""
+    compared: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VexNote:
+    """A VEX statement that speaks of a finding.
+
+    ``status`` and ``justification`` are VEX's words; ``author`` who said so; ``witness`` the
+    digest of a replayable witness, "" for a person's judgement.
+    """
+
+    status: str
+    justification: str = ""
+    author: str = ""
+    statement: str = ""
+    impact: str = ""
+    witness: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One vulnerability group on one package instance.
+
+    ``id`` is what is shown (the only CVE of the group, else the lowest GHSA, else the record's);
+    ``aliases`` the others, sorted; ``related`` are bundles (USN, DSA, RHSA) that never merge.
+    ``fixed_version`` "" means no fix is known. ``published`` and ``fix_published`` are RFC 3339 or "".
+    """
+
+    id: str
+    package: FoundPackage
+    state: State
+    aliases: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    fixed_version: str = ""
+    disposition: Disposition | None = None
+    level: Level = Level.UNKNOWN
+    level_source: str = ""
+    cvss: tuple[Cvss, ...] = ()
+    epss: Epss | None = None
+    kev: Kev | None = None
+    confidence: Confidence = Confidence.HIGH
+    malware: bool = False
+    summary: str = ""
+    published: str = ""
+    fix_published: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    vex: tuple[VexNote, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FeedState:
+    """One feed that an answer rests on; dates are RFC 3339, "" where untold."""
+
+    name: str
+    digest: str
+    retrieved: str
+    newest: str
+    stale: bool

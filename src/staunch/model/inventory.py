@@ -1,0 +1,111 @@
+"""What was found in an image (or root, or SBOM): packages, where they are, and what is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from staunch.model.digest import Digest
+from staunch.model.platform import Platform
+from staunch.model.purl import Purl
+
+
+class Confidence(Enum):
+    """How sure an answer is: ``LOW`` where a version may lie (editable installs, version strings)."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Distribution:
+    """The distribution of an image or of one package, as ``os-release`` has it.
+
+    ``id`` is ``debian``, ``ubuntu``, ``alpine``, ``wolfi``, ``rhel``, ``fedora``, …; ``version``
+    is VERSION_ID (``12``, ``22.04``, ``3.16.2``), ``codename`` VERSION_CODENAME; both "" if untold.
+    """
+
+    id: str
+    version: str = ""
+    codename: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A path in the image (relative, as ``Entry.path``) and the layer (diff_id) that brought it."""
+
+    path: str
+    layer: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPackage:
+    """One installed package, library or model.
+
+    ``name`` and ``version`` are as the package's own database says; ``purl`` is normalised.
+    ``source`` and ``source_version`` are those of the distribution's source package (deb ``Source``,
+    apk origin, source rpm; "" elsewhere). ``found_by`` names the reader: ``dpkg``, ``dpkg-status.d``,
+    ``apk``, ``rpmdb``, ``dist-info``, ``egg-info``, ``conda-meta``, ``npm``, ``go-buildinfo``,
+    ``rust-audit``, ``jar``, ``bundled-library``, ``cuda-library``, ``model``, ``sbom``, ``lock``.
+    ``owner`` is the purl (as text) of the distribution package that owns the place it was read
+    from, "" if none does. ``known_by`` says how a version was found where no database tells it
+    (``soname``, ``build-id``, ``version-string``, ``pep770``, ``file-name``).
+    ``files`` counts the paths that the package owns. ``facts`` are further truths by name, sorted:
+    ``modularity``, ``content-sets``, ``maintainer``, ``origin``, ``direct-url``, ``licence``,
+    ``imports`` (of a pickle), ``format`` (of a model), ``driver`` (that a CUDA library requires).
+    """
+
+    purl: Purl
+    name: str
+    version: str
+    found_by: str
+    architecture: str = ""
+    source: str = ""
+    source_version: str = ""
+    distribution: Distribution | None = None
+    locations: tuple[Location, ...] = ()
+    owner: str = ""
+    known_by: str = ""
+    confidence: Confidence = Confidence.HIGH
+    files: int = 0
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def fact(self, name: str) -> str:
+        """The fact of that name, or ""."""
+        return dict(self.facts).get(name, "")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """Something that could not be found out: it shows in every answer, and in the exit code.
+
+    ``what`` is a word for the kind (``rpmdb``, ``dist-info``, ``layer``, ``version``), ``where`` a
+    path or purl, ``why`` the reason in words.
+    """
+
+    what: str
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All that was found in one target.
+
+    ``target`` is as the user named it; ``digest`` that of the image's manifest (None for a root or
+    an SBOM). ``packages`` are sorted by purl, then location. ``layers`` are diff_ids, base first.
+    ``unowned`` are paths that no package owns, ``unowned_executables`` those of them that can be
+    run; both sorted, and None where owners cannot be known (an SBOM). ``gaps`` are sorted.
+    """
+
+    target: str
+    packages: tuple[FoundPackage, ...]
+    gaps: tuple[Gap, ...] = ()
+    digest: Digest | None = None
+    platform: Platform | None = None
+    distribution: Distribution | None = None
+    layers: tuple[Digest, ...] = ()
+    unowned: tuple[str, ...] | None = None
+    unowned_executables: tuple[str, ...] | None = None
+    labels: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,1 @@
+"""Findings as documents that people and programs read. Import from the modules."""
