@@ -115,7 +115,7 @@ def iter_stanzas(
         UntrustedError: as for ``parse_stanza``, with the line in the whole file.
     """
     line, before = 1, 0
-    for start, end in _ranges(data, what, max_stanzas):
+    for start, end in stanza_ranges(data, what, max_stanzas):
         line += data.count(b"\n", before, start)
         before = start
         piece = data[start:end]
@@ -137,7 +137,7 @@ def index_offsets(
     found: dict[str, tuple[tuple[int, int], ...]] = {}
     several: dict[str, list[tuple[int, int]]] = {}
     search = _PACKAGE.search
-    for place in _ranges(data, what, max_stanzas):
+    for place in stanza_ranges(data, what, max_stanzas):
         start, end = place
         if data.startswith(b"Package: ", start):
             stop = data.find(b"\n", start, end)
@@ -158,8 +158,11 @@ def index_offsets(
     return found
 
 
-def _ranges(data: bytes, what: str, max_stanzas: int) -> Iterator[tuple[int, int]]:
-    """Where stanzas begin and end; lines of nothing but blanks part them."""
+def stanza_ranges(data: bytes, what: str, max_stanzas: int = STANZAS) -> Iterator[tuple[int, int]]:
+    """Where stanzas begin and end; lines of nothing but blanks part them.
+
+    For callers that go on behind a bad one; raises UntrustedError for too many.
+    """
     count = 0
     leading = _LEADING.match(data)
     start = leading.end() if leading else 0

@@ -3,6 +3,8 @@
 This is the only reader of tar in Staunch. It takes what package builders write, and refuses what a
 package has no business to hold, or what different readers would understand differently: devices,
 FIFOs, sparse files, links with a payload, anything but zeros behind the end.
+
+Layers of other people's images hold devices, and names in any bytes: ``foreign`` takes those, too.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ _REFUSED = {
     b"D": "a GNU dump directory",
     b"V": "a volume label",
 }
+_SPECIAL = (b"3", b"4", b"6")
 _XATTR = "SCHILY.xattr."
 
 
@@ -55,7 +58,8 @@ class TarMember:
 
     ``name`` and ``link`` are verbatim (a directory's closing slash is taken off); nothing is said
     about whether they are safe to use. ``offset`` is where the payload starts in the unpacked
-    archive. ``xattrs`` are sorted by name.
+    archive. ``xattrs`` are sorted by name. ``special`` says what a member is that is none of the
+    kinds ("a FIFO"), "" else; it is told as an empty file.
     """
 
     name: str
@@ -71,6 +75,7 @@ class TarMember:
     offset: int
     xattrs: tuple[tuple[str, bytes], ...]
     _source: _Source = field(repr=False, compare=False)
+    special: str = ""
 
     def pieces(self) -> Iterator[bytes]:
         """The payload, in pieces; only until the next member is asked for, and only once.
@@ -82,7 +87,11 @@ class TarMember:
 
 
 def read_tar(
-    chunks: Iterable[bytes], *, what: str = "tar archive", max_members: int = limits.MEMBERS
+    chunks: Iterable[bytes],
+    *,
+    what: str = "tar archive",
+    max_members: int = limits.MEMBERS,
+    foreign: bool = False,
 ) -> Iterator[TarMember]:
     """Members in archive order. Payloads that are not asked for are skipped.
 
@@ -93,6 +102,9 @@ def read_tar(
         chunks: the unpacked archive, in pieces of any size.
         what: how messages call the archive.
         max_members: the most members that are read.
+        foreign: take devices and FIFOs (``TarMember.special``), names and links that are not UTF-8
+            (by surrogate escapes), and an archive without the zeros at its end. Only for reading
+            what lies in an image, where a digest over all bytes tells whether they are complete.
 
     Raises:
         UntrustedError: damaged, cut off, over a limit, or with a member of a kind that no image
@@ -106,6 +118,8 @@ def read_tar(
         seen: set[bytes] = set()
         while True:
             at = source.position
+            if foreign and not seen and source.at_end():
+                return
             header = source.block()
             if header == _ZEROS:
                 if seen:
@@ -141,7 +155,7 @@ def read_tar(
             extended = {
                 key: value for key, value in extended.items() if value or key.startswith(_XATTR)
             }
-        member = _member(header, at, extended, source, what)
+        member = _member(header, at, extended, source, what, foreign=foreign)
         source.begin(member.size)
         yield member
         source.finish()
@@ -175,6 +189,9 @@ class _Source:
                 return True
         self._chunk = b""
         return False
+
+    def at_end(self) -> bool:
+        return self._at == len(self._chunk) and not self._next()
 
     def block(self) -> bytes:
         end = self._at + BLOCK
@@ -260,12 +277,20 @@ class _Source:
 
 
 def _member(
-    header: bytes, at: int, extended: dict[str, bytes], source: _Source, what: str
+    header: bytes,
+    at: int,
+    extended: dict[str, bytes],
+    source: _Source,
+    what: str,
+    *,
+    foreign: bool,
 ) -> TarMember:
     """Put header and extended headers together; every refusal names the member."""
-    name = _name(header, extended, at, what)
+    name = _name(header, extended, at, what, foreign=foreign)
     typeflag = header[156:157]
-    kind = _KINDS.get(typeflag)
+    kind, special = _KINDS.get(typeflag), ""
+    if foreign and typeflag in _SPECIAL:
+        kind, special = Kind.FILE, _REFUSED[typeflag]
     if kind is None:
         told = _REFUSED.get(typeflag, f"of the unknown type {typeflag!r}")
         raise _refused(what, name, f"is {told}; no image holds one")
@@ -302,6 +327,8 @@ def _member(
                 if key.startswith(_XATTR)
             )
         )
+    if special:
+        size = 0  # whatever it says, none follows (POSIX.1-2017, pax, "ustar Interchange Format")
     if name.endswith("/"):
         if kind is Kind.FILE:
             kind = Kind.DIR
@@ -318,18 +345,21 @@ def _member(
         mode=mode & 0o7777,
         uid=uid,
         gid=gid,
-        uname=_text(uname, "owner", name, what),
-        gname=_text(gname, "group", name, what),
+        uname=_text(uname, "owner", name, what, foreign=foreign),
+        gname=_text(gname, "group", name, what, foreign=foreign),
         size=size,
-        link=_text(link, "link", name, what) if link and kind is not Kind.FILE else "",
+        link=_text(link, "link", name, what, foreign=foreign)
+        if link and kind is not Kind.FILE
+        else "",
         mtime=mtime,
         offset=source.position,
         xattrs=xattrs,
         _source=source,
+        special=special,
     )
 
 
-def _name(header: bytes, extended: dict[str, bytes], at: int, what: str) -> str:
+def _name(header: bytes, extended: dict[str, bytes], at: int, what: str, *, foreign: bool) -> str:
     if "path" in extended:
         raw = extended["path"]
     elif "GNU.name" in extended:
@@ -343,16 +373,16 @@ def _name(header: bytes, extended: dict[str, bytes], at: int, what: str) -> str:
     if b"\0" in raw:
         raise _damaged(what, f"the name of the member at byte {at} holds a NUL byte: {raw[:80]!r}")
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8", "surrogateescape" if foreign else "strict")
     except UnicodeDecodeError:
         raise _damaged(
             what, f"the name of the member at byte {at} is not UTF-8: {raw[:80]!r}"
         ) from None
 
 
-def _text(raw: bytes, field_: str, name: str, what: str) -> str:
+def _text(raw: bytes, field_: str, name: str, what: str, *, foreign: bool) -> str:
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8", "surrogateescape" if foreign else "strict")
     except UnicodeDecodeError:
         raise _refused(what, name, f"has as its {field_} what is not UTF-8: {raw[:80]!r}") from None
 

@@ -1,0 +1,129 @@
+"""Read a layer's tar stream once: what stands in it, and of its files what a reader asks for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+
+from staunch.errors import UntrustedError
+from staunch.formats.tar import read_tar
+from staunch.model.entry import Kind
+from staunch.model.inventory import Gap
+from staunch.scan.forward import Pieces
+from staunch.scan.tree import Change
+from staunch.scan.watch import Watch
+
+__all__ = ["LayerContents", "ahead", "read_layer"]
+
+_AHEAD = 8  # pieces of at most 1 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContents:
+    """One layer's members in order, and what could not be read of it."""
+
+    changes: tuple[Change, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
+def read_layer(chunks: Iterator[bytes], *, name: str, watch: Watch) -> LayerContents:
+    """Read a layer to its end, so that whoever made the stream can check it.
+
+    Args:
+        chunks: the layer's tar, in pieces.
+        name: how gaps call it.
+        watch: chooses what is kept of files.
+
+    Raises:
+        StaunchError: whatever ``chunks`` raise. A layer that is no proper tar is a gap instead;
+            the members before the fault are given.
+    """
+    changes: list[Change] = []
+    stream = _Marked(chunks)
+    try:
+        for member in read_tar(stream, what=name, foreign=True):
+            content = None
+            if member.kind is Kind.FILE and member.size and not member.special:
+                content = watch.look(member.name, member.mode, Pieces(member.pieces(), member.size))
+            changes.append(
+                Change(
+                    member.name,
+                    member.kind,
+                    member.mode,
+                    member.size,
+                    member.link,
+                    member.special,
+                    content,
+                )
+            )
+    except UntrustedError as fault:
+        if stream.failed:
+            raise
+        for _ in stream:
+            pass
+        return LayerContents(tuple(changes), (Gap("layer", name, fault.why),))
+    return LayerContents(tuple(changes))
+
+
+class _Marked:
+    """Tells a fault of the stream itself from one of what is in it."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self.failed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise
+        except Exception:
+            self.failed = True
+            raise
+
+
+def ahead(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """The same pieces, made by a thread of their own up to eight pieces ahead.
+
+    Hashing and inflating let go of the interpreter, so they run beside whoever reads here.
+    """
+    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                pieces.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def make() -> None:
+        try:
+            for chunk in chunks:
+                if not put(chunk):
+                    return
+        except BaseException as fault:  # noqa: BLE001  handed on to the reader, whatever it is
+            put(fault)
+        else:
+            put(None)
+
+    thread = threading.Thread(target=make, name="staunch-layer", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = pieces.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
