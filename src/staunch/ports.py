@@ -51,6 +51,7 @@ class Clock(Protocol):
 class Response:
     """An answer that is being received.
 
+    ``url`` is the final address, after redirects (it may hold user and password: never shown).
     ``offset`` is where ``chunks`` start in the whole file (0 when the server ignored the range);
     ``size`` is the whole file's, None when untold.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from staunch.adapters.http import HttpTransport, OfflineTransport, redact
+from staunch.adapters.unreachable import Unreachable
 from staunch.errors import UndecidedError
 from tests.support.httpd import Site, serving
 
@@ -138,6 +140,83 @@ def test_silence(transport: HttpTransport) -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/a"
         with pytest.raises(UndecidedError), transport.open(url, timeout_s=0.05):
             pass
+
+
+@pytest.mark.parametrize("where", ["trickle", "trickle_headers"])
+def test_a_trickle_is_given_up(site: Site, where: str) -> None:
+    """Each byte keeps the library's own timeout from passing; the pace is what is judged."""
+    getattr(site, where)["a"] = 0.01
+    impatient = HttpTransport(env={}, tries=1, first_pause_s=0.001, patience_s=0.2)
+    began = time.monotonic()
+    with pytest.raises(UndecidedError, match=r"the server is too slow: \d+ bytes in 0 s, wanted"):
+        read(impatient, f"{site.url}/a")
+    assert time.monotonic() - began < 10
+    impatient.close()
+
+
+def test_our_own_slowness_is_not_the_servers(site: Site) -> None:
+    site.files["big"] = bytes(1 << 20)
+    impatient = HttpTransport(env={}, tries=1, patience_s=0.2)
+    with impatient.open(f"{site.url}/big") as response:
+        assert response is not None
+        size = 0
+        for number, chunk in enumerate(response.chunks):
+            size += len(chunk)
+            if number == 0:
+                time.sleep(0.3)
+    assert size == 1 << 20
+    impatient.close()
+
+
+def test_a_host_that_does_not_answer_is_found_out_once() -> None:
+    """The second file costs nothing, whoever asks for it; another host is asked all the same."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    transport = HttpTransport(env={}, first_pause_s=0.001)
+    with pytest.raises(UndecidedError, match=r"refused \(3 tries\)"):
+        read(transport, f"{dead}/a")
+    with pytest.raises(UndecidedError, match=r"did not answer before \(.*refused\)"):
+        read(transport, f"{dead}/b")
+    with serving({"a": b"1"}) as other:
+        other.redirects["away"] = f"{dead}/c"
+        assert read(transport, f"{other.url}/a") == b"1"
+        with pytest.raises(UndecidedError, match="did not answer before"):
+            read(transport, f"{other.url}/away")
+        assert read(transport, f"{other.url}/a") == b"1"
+    transport.close()
+
+
+def test_a_host_in_trouble_gets_one_try_until_it_answers(site: Site) -> None:
+    transport = HttpTransport(env={}, first_pause_s=0.001)
+    site.statuses["a"] = [503] * 5
+    for tries in ("4 tries", "1 try"):
+        with pytest.raises(UndecidedError, match=rf"answered 503 .*\({tries}\)"):
+            read(transport, f"{site.url}/a")
+    site.files["b"] = b"2"
+    assert read(transport, f"{site.url}/b") == b"2"
+    site.statuses["a"] = [503] * 3
+    assert read(transport, f"{site.url}/a") == b"0123456789"
+    transport.close()
+
+
+def test_a_host_is_asked_again_after_a_while() -> None:
+    hosts = Unreachable(memory_s=0.0)
+    hosts.failed("example.org", "refused", silent=True)
+    assert hosts.silent("example.org") is None
+    hosts = Unreachable(memory_s=60.0)
+    hosts.failed("example.org", "refused", silent=True)
+    assert hosts.silent("example.org") == "refused"
+    hosts.answered("example.org")
+    assert hosts.silent("example.org") is None
+
+
+def test_the_final_address_is_told(site: Site, transport: HttpTransport) -> None:
+    site.redirects["simple/x/"] = "/mirror/pages/x/"
+    site.files["mirror/pages/x/"] = b"page"
+    with transport.open(f"{site.url}/simple/x/") as response:
+        assert response is not None
+        assert response.url == f"{site.url}/mirror/pages/x/"
 
 
 def test_redirects(site: Site, transport: HttpTransport) -> None:

@@ -13,6 +13,7 @@ from staunch.errors import UndecidedError, UntrustedError
 from staunch.formats.simple_index import IndexFile
 from staunch.model.digest import Digest
 from staunch.model.sources import IndexSource, IndexSources
+from tests.support.httpd import serving
 from tests.support.index import PackageIndex
 
 
@@ -78,6 +79,16 @@ def test_an_empty_page_still_decides(transport: HttpTransport) -> None:
         home = WheelSources(sources, transport).home("lib")
         assert home is not None
         assert (home[0].label, home[1]) == ("spec-1", ())
+
+
+def test_links_of_a_redirected_page_are_relative_to_where_it_lies(
+    transport: HttpTransport,
+) -> None:
+    with serving({"mirror/pages/lib/": b'<a href="../../files/lib-1.tar.gz">lib</a>'}) as site:
+        site.redirects["simple/lib/"] = "/mirror/pages/lib/"
+        home = WheelSources(IndexSources((), f"{site.url}/simple"), transport).home("lib")
+        assert home is not None
+        assert [each.url for each in home[1]] == [f"{site.url}/mirror/files/lib-1.tar.gz"]
 
 
 def test_endless_pages_are_refused(transport: HttpTransport) -> None:

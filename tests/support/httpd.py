@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ class Site:
     ``after_drop`` is the status of every answer for a path once its connection was cut;
     ``statuses`` are answered one after another before the file; ``redirects`` lead elsewhere;
     ``html`` paths get a page instead; ``no_ranges`` ignores ranges; ``chunked`` hides the length.
+    ``trickle`` sends a path's body (``trickle_headers``: its headers) a byte at a time, with a
+    pause of so many seconds, until the client hangs up.
     ``log`` keeps (path, Range header, Authorization header) of every request.
     """
 
@@ -28,6 +31,8 @@ class Site:
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     html: set[str] = field(default_factory=set)
+    trickle: dict[str, float] = field(default_factory=dict)
+    trickle_headers: dict[str, float] = field(default_factory=dict)
     no_ranges: bool = False
     chunked: bool = False
     log: list[tuple[str, str, str]] = field(default_factory=list)
@@ -85,6 +90,9 @@ def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
     if site.statuses.get(path):
         _send(handler, site.statuses[path].pop(0), b"busy", extra)
         return
+    if path in site.trickle_headers or path in site.trickle:
+        _trickle(handler, site.trickle_headers.get(path), site.trickle.get(path, 0.0))
+        return
     if path in site.redirects:
         _send(handler, 302, b"", {"Location": site.redirects[path], **extra})
         return
@@ -104,6 +112,21 @@ def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
         status, body = 206, data[start:]
         headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
     _send(handler, status, body, headers, drop_at=site.drop_at.pop(path, None), site=site)
+
+
+def _trickle(
+    handler: BaseHTTPRequestHandler, in_headers: float | None, in_body: float, *, most: int = 5000
+) -> None:
+    handler.close_connection = True
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n")
+    handler.wfile.write(b"X-Slow: " if in_headers is not None else b"\r\n")
+    for _ in range(most):
+        try:
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+        except OSError:
+            return
+        time.sleep(in_body if in_headers is None else in_headers)
 
 
 def _send(

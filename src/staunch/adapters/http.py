@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from staunch.adapters.unreachable import Unreachable
 from staunch.errors import UndecidedError
 from staunch.model import limits
 from staunch.ports import Response
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _CHUNK = limits.MIB
 _REDIRECTS = 10
 _TRIES = 4  # of one request: the first and three more
+_CONNECT_TRIES = 3  # while a host cannot even be connected to
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
@@ -80,7 +82,9 @@ class HttpTransport:
     """GET over http, https (proxies, netrc and CA file of the environment) and file URLs.
 
     Connections are kept and shared by threads. Bytes come as stored: no content coding is asked
-    for, and none is undone. Redirects from https to http are refused.
+    for, and none is undone. Redirects from https to http are refused. Whoever trickles bytes is
+    given up (``patience``), and a host that does not answer is found out once
+    (``unreachable``), not once for each file.
     """
 
     def __init__(
@@ -90,9 +94,13 @@ class HttpTransport:
         env: Mapping[str, str] | None = None,
         tries: int = _TRIES,
         first_pause_s: float = _FIRST_PAUSE_S,
+        patience_s: float = limits.PATIENCE_S,
+        unreachable: Unreachable | None = None,
     ) -> None:
         """Start nothing yet: the HTTP library is loaded with the first request."""
         self._user_agent = user_agent
+        self._patience_s = patience_s
+        self._unreachable = unreachable or Unreachable()
         self._env = os.environ if env is None else env
         self._tries, self._first_pause_s = tries, first_pause_s
         self._lock = threading.Lock()
@@ -140,41 +148,53 @@ class HttpTransport:
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        why = ""
-        for attempt in range(self._tries):
-            pause_s = min(self._first_pause_s * 4**attempt, _LONGEST_PAUSE_S)
+        host = _host(url)
+        tries = 1 if self._unreachable.troubled(host) else self._tries
+        why, attempt, silent = "", 0, False
+        while attempt < tries:
+            attempt += 1
+            pause_s = min(self._first_pause_s * 4 ** (attempt - 1), _LONGEST_PAUSE_S)
+            silent = False
             try:
                 answer = self._follow(client, url, headers, timeout_s)
             except httpx2.TransportError as error:
-                why = _cause(error)
+                why, host = _cause(error), _host(str(error.request.url))
                 if isinstance(error, httpx2.UnsupportedProtocol | httpx2.ProxyError):
                     break
+                if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+                    silent, tries = True, min(tries, _CONNECT_TRIES)
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
                 raise _failed(url, _cause(error)) from error
             else:
                 if answer.status_code in (200, 206, 404, 410):
+                    self._unreachable.answered(_host(str(answer.url)))
                     return answer
                 answer.close()
+                host = _host(str(answer.url))
                 if answer.status_code == 416 and "Range" in headers:
                     del headers["Range"]  # what was kept is longer than the file: start anew
+                    attempt -= 1
                     continue
                 why = f"the server answered {answer.status_code} {answer.reason_phrase}".rstrip()
                 if answer.status_code not in _RETRIED:
                     raise _failed(url, why)
                 pause_s = _retry_after(answer, pause_s)
-            if attempt + 1 < self._tries:
+            if attempt < tries:
                 # jitter spreads clients; it decides nothing that reaches an image
                 time.sleep(pause_s * random.uniform(0.75, 1.25))  # noqa: S311
-        raise _failed(url, f"{why} ({self._tries} tries)")
+        self._unreachable.failed(host, why, silent=silent)
+        raise _failed(url, f"{why} ({attempt} {'try' if attempt == 1 else 'tries'})")
 
     def _follow(
         self, client: httpx2.Client, url: str, headers: dict[str, str], timeout_s: float
     ) -> httpx2.Response:
         import httpx2
 
-        timeout = httpx2.Timeout(timeout_s)
+        timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, limits.CONNECT_S))
         current = httpx2.URL(url)
         for _ in range(_REDIRECTS + 1):
+            if (before := self._unreachable.silent(_host(str(current)))) is not None:
+                raise _failed(url, f"{_host(str(current))} did not answer before ({before})")
             request = client.build_request("GET", current, headers=headers, timeout=timeout)
             # a user and password in the URL count more than netrc, as everywhere
             auth = None if current.userinfo else httpx2.USE_CLIENT_DEFAULT
@@ -196,6 +216,8 @@ class HttpTransport:
             if self._opened is None:
                 import httpx2
 
+                from staunch.adapters.patience import limit_slowness
+
                 self._opened = httpx2.Client(
                     verify=_tls(self._env),
                     auth=_netrc(self._env),
@@ -203,6 +225,7 @@ class HttpTransport:
                     trust_env=True,
                     limits=httpx2.Limits(max_connections=16, max_keepalive_connections=16),
                 )
+                limit_slowness(self._opened, patience_s=self._patience_s)
             return self._opened
 
 
@@ -217,7 +240,9 @@ def _described(url: str, answer: httpx2.Response, offset: int) -> Response | Non
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         size = None  # the length is not that of the file; the hash will tell
-    return Response(url, answer.status_code, size, start, media_type, _chunks(url, answer))
+    # the final address: what a page's links are relative to
+    final = str(answer.url)
+    return Response(final, answer.status_code, size, start, media_type, _chunks(url, answer))
 
 
 def _chunks(url: str, answer: httpx2.Response) -> Iterator[bytes]:
@@ -227,6 +252,11 @@ def _chunks(url: str, answer: httpx2.Response) -> Iterator[bytes]:
         yield from answer.iter_raw()  # as they come: gathering them would lose the last ones
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         raise _failed(url, f"the connection broke: {_cause(error)}") from error
+
+
+def _host(url: str) -> str:
+    """Host and port, as asked for."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def _range(url: str, text: str) -> tuple[int, int | None]:

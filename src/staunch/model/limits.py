@@ -7,7 +7,11 @@ from __future__ import annotations
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-TIMEOUT_S = 60.0  # of one network wait (connect, or next bytes)
+TIMEOUT_S = 60.0  # of one network wait for the next bytes
+CONNECT_S = 10.0  # of one try to connect
+PATIENCE_S = 120.0  # in so many seconds of waiting, a server must send...
+PATIENCE_BYTES = 64 * KIB  # ...so many bytes, or be done
+UNREACHABLE_S = 300.0  # how long a host that could not be connected to is not asked again
 SPEC_BYTES = 4 * MIB
 LOCK_BYTES = 64 * MIB
 INRELEASE_BYTES = 8 * MIB
