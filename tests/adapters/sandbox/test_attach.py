@@ -13,18 +13,17 @@ from pathlib import Path
 import pytest
 
 import staunch
-from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox import choose_sandbox
 from staunch.adapters.sandbox.held import launched
-from staunch.errors import UndecidedError
+from tests.support.docker import sandbox_names, sandbox_tool
 from tests.support.roots import busybox_root
-from tests.support.tools import need
 
 pytestmark = pytest.mark.interop
 
 PROGRAM = """
-import sys
+import os, sys
 sys.path.insert(0, sys.argv[1])
+if sys.argv[4]:
+    os.environ["DOCKER_HOST"] = sys.argv[4]
 from pathlib import Path
 from staunch.adapters.runner import ProcessRunner
 from staunch.adapters.sandbox import choose_sandbox
@@ -36,17 +35,10 @@ sys.exit(sandbox.attach(Path(sys.argv[2]), ["sh", "-c", script], held))
 """
 
 
-@pytest.fixture(scope="module", params=["runc", "podman", "bubblewrap", "docker"])
-def name(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    if chosen == "docker":  # a daemon is more than a test may ask for, in CI too
-        try:
-            choose_sandbox(ProcessRunner(), prefer=chosen)
-        except UndecidedError as error:
-            pytest.skip(error.why)
-    else:
-        need({"bubblewrap": "bwrap"}.get(chosen, chosen))
-    return chosen
+@pytest.fixture(scope="module", params=sandbox_names())
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    with sandbox_tool(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +51,8 @@ def root() -> Iterator[Path]:
 
 def _argv(root: Path, name: str) -> list[str]:
     source = str(Path(staunch.__file__).parents[1])
-    return [sys.executable, "-c", PROGRAM, source, str(root), name]
+    host = os.environ.get("DOCKER_HOST", "")
+    return [sys.executable, "-c", PROGRAM, source, str(root), name, host]
 
 
 def test_streams(name: str, root: Path) -> None:

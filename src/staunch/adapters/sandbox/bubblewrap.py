@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from staunch.adapters.runner import ProcessRunner
 from staunch.adapters.sandbox.cgroup import memory_group
+from staunch.adapters.sandbox.frame import Prepared, ToolSandbox
 from staunch.adapters.sandbox.held import (
     NO_COMMAND,
     failed,
-    finished,
     hard_limit,
     host_binds,
     launched,
     make_mount_points,
-    runs_here,
 )
-from staunch.ports import Completed, Confinement, Outcome
+from staunch.ports import Completed, Confinement
 
 _SHARED = (
     "as an ordinary user, bubblewrap maps one user only: "
     "the image's files all seem to be the running user's"
 )
+_UNFILTERED = "bubblewrap filters no system calls: only what the kernel lets any user do is open"
 _PER_PROCESS = "no control group can be made here: the memory limit holds for each process alone"
 
 
-class Bubblewrap:
+class Bubblewrap(ToolSandbox):
     """``ports.Sandbox`` by ``bwrap``.
 
     As root, the process becomes the image's user before bubblewrap maps that user to itself, so
@@ -40,51 +40,26 @@ class Bubblewrap:
 
     def __init__(self, runner: ProcessRunner, program: Path, *, memory_groups: bool) -> None:
         """Use ``program``; ``memory_groups`` tells whether control groups can be made."""
-        self._runner, self._program, self._memory_groups = runner, program, memory_groups
+        super().__init__(runner, program)
+        self._memory_groups = memory_groups
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What it cannot do as a person would expect."""
         shared = () if os.geteuid() == 0 else (_SHARED,)
-        return shared if self._memory_groups else (*shared, _PER_PROCESS)
+        limited = () if self._memory_groups else (_PER_PROCESS,)
+        return (*shared, *limited, _UNFILTERED)
 
-    def runs(self, architecture: str) -> bool:
-        """Whether programs of that OCI architecture run here."""
-        return runs_here(architecture)
-
-    def run(
-        self,
-        root: Path,
-        argv: Sequence[str],
-        held: Confinement,
-        *,
-        stdin: bytes = b"",
-        max_output_bytes: int = 1 << 20,
-    ) -> Outcome:
-        """Run to the end, deadline or memory limit."""
+    @contextmanager
+    def _prepared(
+        self, root: Path, argv: Sequence[str], held: Confinement, *, attached: bool
+    ) -> Iterator[Prepared]:
         make_mount_points(root, held)
+        # a terminal of its own: the image cannot push characters into ours (TIOCSTI)
+        terminal = attached and os.isatty(0)
         with self._limit(held) as procs:
-            line = self._line(root, argv, held, procs, session=True)
-
-            def run() -> Completed:
-                done = self._runner.run(
-                    line,
-                    stdin=stdin,
-                    timeout_s=held.timeout_s or float(1 << 31),
-                    max_output_bytes=max_output_bytes,
-                )
-                return _judged(done)
-
-            return finished(run, held)
-
-    def attach(self, root: Path, argv: Sequence[str], held: Confinement) -> int:
-        """Run on our own standard streams."""
-        make_mount_points(root, held)
-        with self._limit(held) as procs:
-            # a terminal of its own: the image cannot push characters into ours (TIOCSTI)
-            terminal = os.isatty(0)
             line = self._line(root, argv, held, procs, session=not terminal, terminal=terminal)
-            return self._runner.attached(line, timeout_s=held.timeout_s, terminal=terminal)
+            yield Prepared(line, terminal=terminal)
 
     def _limit(self, held: Confinement) -> AbstractContextManager[Path | None]:
         return memory_group(held.memory_bytes) if self._memory_groups else nullcontext(None)
@@ -116,6 +91,14 @@ class Bubblewrap:
             terminal=terminal,
         )
 
+    def _judged(self, done: Completed) -> Completed:
+        last = done.stderr.rsplit(b"bwrap: ", 1)
+        if done.returncode != 1 or len(last) == 1 or b"\n" in last[1].strip():
+            return done
+        if last[1].startswith(b"execvp "):
+            return Completed(NO_COMMAND, done.stdout, last[1].removeprefix(b"execvp "))
+        raise failed("bubblewrap", done.stderr)
+
 
 def _arguments(root: Path, held: Confinement, *, session: bool) -> list[str]:
     words = ["--unshare-all", "--unshare-user", "--die-with-parent", "--cap-drop", "ALL"]
@@ -146,13 +129,3 @@ def _reachable(path: Path, uid: int, gid: int) -> bool:
         if not status.st_mode & bit:
             return False
     return True
-
-
-def _judged(done: Completed) -> Completed:
-    """Tell a command that is not there from a sandbox that broke down."""
-    last = done.stderr.rsplit(b"bwrap: ", 1)
-    if done.returncode != 1 or len(last) == 1 or b"\n" in last[1].strip():
-        return done
-    if last[1].startswith(b"execvp "):
-        return Completed(NO_COMMAND, done.stdout, last[1].removeprefix(b"execvp "))
-    raise failed("bubblewrap", done.stderr)

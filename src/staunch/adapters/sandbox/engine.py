@@ -6,23 +6,23 @@ import os
 import resource
 import secrets
 import stat
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from staunch.adapters.runner import ProcessRunner
+from staunch.adapters.sandbox.frame import Prepared, ToolSandbox
 from staunch.adapters.sandbox.held import (
     MOUNT_POINTS,
     NO_COMMAND,
     failed,
-    finished,
     hard_limit,
     host_binds,
     make_mount_points,
     quietly,
-    runs_here,
 )
-from staunch.ports import Completed, Confinement, Outcome
+from staunch.ports import Completed, Confinement
 
 _ENGINE_FAILED = 125  # podman-run(1), docker run: "the error is with the engine itself"
 _CANNOT_INVOKE = 126
@@ -45,10 +45,9 @@ def ulimits() -> tuple[str, ...]:
     return tuple(words)
 
 
-class _Engine:
+class _Engine(ToolSandbox):
     """What both have in common. ``variant`` are further words for ``run``."""
 
-    name = ""
     files: tuple[str, ...] = ()  # that it mounts upon, whatever is asked for
 
     def __init__(
@@ -60,7 +59,7 @@ class _Engine:
         memory_groups: bool = True,
     ) -> None:
         """Use ``program`` in that way; without ``memory_groups`` each process is limited alone."""
-        self._runner, self._program = runner, program
+        super().__init__(runner, program)
         self._variant, self._memory_groups = variant, memory_groups
 
     @property
@@ -68,63 +67,26 @@ class _Engine:
         """What it cannot do as a person would expect."""
         return () if self._memory_groups else (_PER_PROCESS.format(self.name),)
 
-    def runs(self, architecture: str) -> bool:
-        """Whether programs of that OCI architecture run here."""
-        return runs_here(architecture)
-
-    def run(
-        self,
-        root: Path,
-        argv: Sequence[str],
-        held: Confinement,
-        *,
-        stdin: bytes = b"",
-        max_output_bytes: int = 1 << 20,
-    ) -> Outcome:
-        """Run to the end, deadline or memory limit."""
-        with self._prepared(root, argv, held, ["--interactive"]) as (line, clean):
-
-            def run() -> Completed:
-                done = self._runner.run(
-                    line,
-                    stdin=stdin,
-                    cwd=root.parent,  # conmon leaves a file `oom` in its own when memory runs out
-                    timeout_s=held.timeout_s or float(1 << 31),
-                    max_output_bytes=max_output_bytes,
-                )
-                return self._judged(done)
-
-            return finished(run, held, clean=lambda: quietly(self._runner, clean))
-
-    def attach(self, root: Path, argv: Sequence[str], held: Confinement) -> int:
-        """Run on our own standard streams, with a terminal if standard input is one."""
-        words = ["--interactive", *(["--tty"] if os.isatty(0) else [])]
-        with self._prepared(root, argv, held, words) as (line, clean):
-            try:
-                return self._runner.attached(line, timeout_s=held.timeout_s)
-            finally:
-                quietly(self._runner, clean)
-
     @contextmanager
     def _prepared(
-        self, root: Path, argv: Sequence[str], held: Confinement, words: list[str]
-    ) -> Iterator[tuple[list[str], list[str]]]:
-        """The command lines that run and that remove the container."""
+        self, root: Path, argv: Sequence[str], held: Confinement, *, attached: bool
+    ) -> Iterator[Prepared]:
         make_mount_points(root, held, files=self.files)
         name = f"staunch-{os.getpid()}-{secrets.token_hex(4)}"
+        words = ["--interactive", *(["--tty"] if attached and os.isatty(0) else [])]
         with self._image(root, held) as image:
-            yield (
+            yield Prepared(
                 [
                     *(str(self._program), "run", "--rm", "--name", name, *words),
                     *(*self._variant, *self._held(held), *image, *argv),
                 ],
                 [str(self._program), "rm", "--force", name],
+                cwd=root.parent,  # conmon leaves a file `oom` in its own when memory runs out
             )
 
-    @contextmanager
-    def _image(self, root: Path, held: Confinement) -> Iterator[list[str]]:
+    @abstractmethod
+    def _image(self, root: Path, held: Confinement) -> AbstractContextManager[list[str]]:
         """The words that say what to run: the last of them ends the options."""
-        raise NotImplementedError
 
     def _held(self, held: Confinement) -> list[str]:
         words = ["--user", f"{held.uid}:{held.gid}", "--workdir", held.workdir]

@@ -13,23 +13,17 @@ from pathlib import Path
 
 from staunch.adapters.rooted import host_errors
 from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox.held import (
-    NO_COMMAND,
-    failed,
-    finished,
-    host_binds,
-    make_mount_points,
-    quietly,
-    runs_here,
-)
-from staunch.ports import Completed, Confinement, Outcome
+from staunch.adapters.sandbox.frame import Prepared, ToolSandbox
+from staunch.adapters.sandbox.held import NO_COMMAND, failed, host_binds, make_mount_points
+from staunch.adapters.sandbox.seccomp import profile
+from staunch.ports import Completed, Confinement
 
 _PER_PROCESS = "runc cannot use control groups here: the memory limit holds for each process alone"
 _MASKED = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
-class Runc:
+class Runc(ToolSandbox):
     """``ports.Sandbox`` by ``runc``, for root alone; ``variant`` is how memory is held.
 
     Without root it wants container root mapped to us, so the image's own user could not be.
@@ -43,62 +37,28 @@ class Runc:
 
     def __init__(self, runner: ProcessRunner, program: Path, variant: str) -> None:
         """Use ``program`` in that way."""
-        self._runner, self._program, self._variant = runner, program, variant
+        super().__init__(runner, program)
+        self._variant = variant
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What it cannot do as a person would expect."""
         return (_PER_PROCESS,) if self._variant == "data" else ()
 
-    def runs(self, architecture: str) -> bool:
-        """Whether programs of that OCI architecture run here."""
-        return runs_here(architecture)
-
-    def run(
-        self,
-        root: Path,
-        argv: Sequence[str],
-        held: Confinement,
-        *,
-        stdin: bytes = b"",
-        max_output_bytes: int = 1 << 20,
-    ) -> Outcome:
-        """Run to the end, deadline or memory limit."""
-        with self._bundle(root, argv, held, terminal=False) as (line, clean):
-
-            def run() -> Completed:
-                done = self._runner.run(
-                    line,
-                    stdin=stdin,
-                    timeout_s=held.timeout_s or float(1 << 31),
-                    max_output_bytes=max_output_bytes,
-                )
-                return _judged(done)
-
-            return finished(run, held, clean=lambda: quietly(self._runner, clean))
-
-    def attach(self, root: Path, argv: Sequence[str], held: Confinement) -> int:
-        """Run on our own standard streams, with a terminal if standard input is one."""
-        with self._bundle(root, argv, held, terminal=os.isatty(0)) as (line, clean):
-            try:
-                return self._runner.attached(line, timeout_s=held.timeout_s)
-            finally:
-                quietly(self._runner, clean)
-
     @contextmanager
-    def _bundle(
-        self, root: Path, argv: Sequence[str], held: Confinement, *, terminal: bool
-    ) -> Iterator[tuple[list[str], list[str]]]:
-        """The command lines that run and that remove the container."""
+    def _prepared(
+        self, root: Path, argv: Sequence[str], held: Confinement, *, attached: bool
+    ) -> Iterator[Prepared]:
         make_mount_points(root, held)
         name = f"staunch-{os.getpid()}-{secrets.token_hex(4)}"
         with host_errors("prepare the sandbox"):
             folder = Path(tempfile.mkdtemp(prefix="staunch-runc-"))
         try:
+            terminal = attached and os.isatty(0)
             config = self._config(root, argv, held, name, terminal=terminal)
             (folder / "config.json").write_text(json.dumps(config))
             runc = [str(self._program), "--root", str(folder / "state")]
-            yield (
+            yield Prepared(
                 [*runc, "run", "--bundle", str(folder), name],
                 [*runc, "delete", "--force", name],
             )
@@ -131,6 +91,7 @@ class Runc:
             "cgroupsPath": f"/{name}",
             "maskedPaths": _MASKED,
             "readonlyPaths": _READ_ONLY,
+            "seccomp": profile(),
         }
         if self._variant != "data" and held.memory_bytes is not None:
             memory = {"limit": held.memory_bytes}
@@ -145,6 +106,13 @@ class Runc:
             "mounts": _mounts(held),
             "linux": linux,
         }
+
+    def _judged(self, done: Completed) -> Completed:
+        if b"runc run failed" not in done.stderr and b"container_linux.go" not in done.stderr:
+            return done
+        if b"executable file not found" in done.stderr or b"exec:" in done.stderr:
+            return Completed(NO_COMMAND, done.stdout, done.stderr)
+        raise failed("runc", done.stderr)
 
 
 def _mounts(held: Confinement) -> list[dict[str, object]]:
@@ -169,12 +137,3 @@ def _mounts(held: Confinement) -> list[dict[str, object]]:
         access = "ro" if bind.read_only else "rw"
         mounts.append(mount(bind.target, "none", str(bind.source), "rbind", *safe, access))
     return mounts
-
-
-def _judged(done: Completed) -> Completed:
-    """Tell a command that is not there from a sandbox that broke down."""
-    if b"runc run failed" not in done.stderr and b"container_linux.go" not in done.stderr:
-        return done
-    if b"executable file not found" in done.stderr or b"exec:" in done.stderr:
-        return Completed(NO_COMMAND, done.stdout, done.stderr)
-    raise failed("runc", done.stderr)
