@@ -79,3 +79,21 @@ def test_a_reader_that_gives_what_nobody_asked_for():
 
     with pytest.raises(UntrustedError, match="the reader gave 'other'"):
         Payloads(lambda owner: Odd(), MemoryStore()).read(member("x", b"1"))
+
+
+def test_streams_are_checked_at_their_end():
+    readers = Counting({"deb:a": {"x": b"12", "y": b"22"}})
+    entries = [member("x", b"12"), Entry.inline("i", b"inline"), Entry.directory("d")]
+    streamed = Payloads(readers, MemoryStore()).stream_many(entries)
+    assert [(entry.path, b"".join(pieces)) for entry, pieces in streamed] == [
+        ("i", b"inline"),
+        ("x", b"12"),
+    ]
+    for bad, message in (
+        (member("x", b"1"), "is longer than its archive says"),
+        (member("x", b"34"), "has changed"),
+        (member("z", b"1"), "cannot be read"),
+    ):
+        with pytest.raises(UntrustedError, match=message):
+            for _, pieces in Payloads(readers, MemoryStore()).stream_many([bad]):
+                b"".join(pieces)

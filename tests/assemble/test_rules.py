@@ -1,8 +1,13 @@
 """Each rule both ways: what it takes, and what it leaves."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from staunch.assemble.rules.registry import active, all_rules, describe, names, run
+from staunch.assemble.rules.secrets import _search
 from staunch.errors import SpecError
 from staunch.model.spec import Profile, TestSpec
 from tests.support.trees import context, hard_link, image_spec, part, with_entries
@@ -421,6 +426,11 @@ class TestSecrets:
             ("app/settings.txt", b"x\n" + KEY, "it holds a private key"),
             ("app/x.py", b"TOKEN = 'hf_" + b"a" * 34 + b"'", "it holds a Hugging Face token"),
             ("app/y.py", b"AKIA" + b"A" * 16, "it holds an AWS access key"),
+            ("app/z", b"ghp_" + b"1" * 36, "it holds a GitHub token"),
+            ("app/z", b"sk-proj-" + b"x" * 20 + b"T3BlbkFJ" + b"y" * 20, "it holds an OpenAI key"),
+            ("app/z", b"sk-ant-api03-" + b"x" * 80, "it holds an Anthropic key"),
+            ("app/z", b"pypi-AgEI" + b"x" * 60, "it holds a package index token"),
+            ("app/z", b"xoxb-" + b"1" * 30, "it holds a Slack token"),
         ],
     )
     def test_the_specs_own_files_are_refused(self, path, data, why):
@@ -428,6 +438,32 @@ class TestSecrets:
             only("secrets", part("files:0", {path: data}))
         assert caught.value.why == f"/{path}: {why}"
         only("secrets", part("files:0", {path: data}), keep=(path,))
+
+    @pytest.mark.parametrize("at", [300_000, (1 << 20) - 20, (1 << 20) + 4090, 3_000_000])
+    @pytest.mark.parametrize(
+        "secret", [b"'hf_" + b"a" * 34 + b"'", KEY, b" sk-ant-api03-" + b"x" * 9000]
+    )
+    def test_files_of_any_size_are_searched(self, at, secret):
+        """In windows that overlap, wherever an edge falls."""
+        data = bytes(at) + secret + bytes(2 << 20)
+        with pytest.raises(SpecError, match="would put 1 secret into the image"):
+            only("secrets", part("files:0", {"app/model.bin": data}))
+
+    @given(st.integers(0, 5000), st.integers(1, 5000))
+    def test_edges_of_windows_make_no_tokens(self, before, size):
+        """A longer word that an edge cuts is no token; whole ones are found wherever they lie."""
+        word = b"x" + b"hf_" + b"a" * 34 + b"a"
+        data = bytes((1 << 20) - 2500 + before) + word + bytes(10_000)
+        pieces = [data[at : at + 300_000 + size] for at in range(0, len(data), 300_000 + size)]
+        kinds = (("token", re.compile(rb"\bhf_[A-Za-z]{34}\b")),)
+        assert _search(pieces, kinds) == []
+        data = data.replace(b"xhf_", b" hf_").replace(b"a" * 35, b"a" * 34 + b" ")
+        pieces = [data[at : at + 300_000 + size] for at in range(0, len(data), 300_000 + size)]
+        assert _search(pieces, kinds) == ["token"]
+
+    def test_large_files_without_secrets_are_searched_once(self):
+        made, _ = only("secrets", part("files:0", {"app/model.bin": bytes(5 << 20)}))
+        assert sum(kind.startswith("no-secrets") for kind, _ in made.payloads.store.records) == 1
 
     @pytest.mark.parametrize(
         ("setting", "place"),
@@ -461,10 +497,11 @@ class TestSecrets:
             "wheel:x",
             {
                 f"{SITE}/x/server.key": KEY,
+                f"{SITE}/x/large.pem": bytes(300_000) + KEY,
                 f"{SITE}/x/ca.pem": b"-----BEGIN CERTIFICATE-----",
                 f"{SITE}/x/key.py": KEY,
             },
-        ) == {f"{SITE}/x/server.key"}
+        ) == {f"{SITE}/x/server.key", f"{SITE}/x/large.pem"}
 
 
 def test_closing_checks_take_nothing_out():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from packaging.tags import Tag, parse_tag
 
-from staunch.assemble.globs import matcher
+from staunch.assemble.loader import library_folders
 from staunch.assemble.payloads import Payloads
 from staunch.assemble.rules.base import BIN
 from staunch.assemble.rules.closing import FROM_HOST, OPTIONAL
@@ -101,7 +101,7 @@ def check(
             for path in removal.paths
         },
     )
-    image.search = _search(image, payloads)
+    image.search = library_folders(tree, payloads, image.triplet)
     on = {rule.name for rule in active(spec)}
     if "check-libraries" in on:
         _libraries(image)
@@ -143,45 +143,6 @@ def _facts(tree: Tree, parts: Iterable[Part], given: Mapping[str, ElfFacts]) -> 
 
 
 # libraries
-
-
-def _search(image: _Image, payloads: Payloads) -> tuple[str, ...]:
-    """Folders the loader knows: LD_LIBRARY_PATH is not among them, ld.so.conf's and its own are."""
-    folders = _configured(image.tree, payloads, "etc/ld.so.conf", depth=0)
-    for folder in (
-        f"lib/{image.triplet}",
-        f"usr/lib/{image.triplet}",
-        "lib",
-        "usr/lib",
-        "lib64",
-        "usr/lib64",
-    ):
-        folders.append(folder)
-    return tuple(dict.fromkeys(folders))
-
-
-def _configured(tree: Tree, payloads: Payloads, path: str, *, depth: int) -> list[str]:
-    entry = tree.get(path, follow=True)
-    if entry is None or entry.kind is not Kind.FILE or depth > 8:
-        return []
-    folders: list[str] = []
-    for line in payloads.read(entry).decode("utf-8", "replace").splitlines():
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if words[0] == "include":
-            for pattern in words[1:]:
-                absolute = (
-                    pattern if pattern.startswith("/") else f"/{path.rpartition('/')[0]}/{pattern}"
-                )
-                fits_pattern = matcher([absolute], what="include of ld.so.conf")
-                folder = absolute.rpartition("/")[0].lstrip("/")
-                for child in tree.children(folder):
-                    if fits_pattern(child.path):
-                        folders += _configured(tree, payloads, child.path, depth=depth + 1)
-        elif words[0].startswith("/"):
-            folders.append(words[0].split("=", 1)[0].strip("/"))
-    return folders
 
 
 def _libraries(image: _Image) -> None:

@@ -1,10 +1,8 @@
-"""Small payloads of a tree, read at need: scripts, tables, dynamic sections.
-
-Large payloads never come this way; segments stream them.
-"""
+"""Payloads of a tree, read at need: small ones whole (scripts, tables), large ones in pieces."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
@@ -22,7 +20,7 @@ class Payloads:
         """``reader_of`` gives the reader of a part by its id; ``store`` holds blobs of slices."""
         self._reader_of = reader_of
         self._readers: dict[str, PartReader] = {}  # a wheel's directory is read once
-        self._store = store
+        self.store = store
 
     def read(self, entry: Entry, *, max_bytes: int = limits.METADATA_BYTES) -> bytes:
         """The payload of one FILE; see ``read_many``."""
@@ -63,17 +61,46 @@ class Payloads:
             found.update(self._members(owner, members[owner]))
         return found
 
+    def stream_many(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+        """The payloads of FILE entries in pieces, checked against their digests at their end.
+
+        The pieces of one must be used up before the next is asked for. Of entries that are one
+        member of one part, the first comes alone.
+
+        Raises:
+            UntrustedError: a payload is missing, or is not what its digest says.
+        """
+        members: dict[str, dict[str, Entry]] = defaultdict(dict)
+        for entry in entries:
+            if entry.kind is not Kind.FILE:
+                continue
+            if isinstance(entry.body, Member):
+                members[entry.owner].setdefault(entry.body.name, entry)
+            else:
+                yield entry, iter((self.read(entry, max_bytes=entry.size),))
+        for owner in sorted(members):
+            left = set(members[owner])
+            for name, pieces in self._reader(owner).payloads(sorted(left)):
+                entry = members[owner][name]
+                yield entry, _watched(entry, pieces)
+                left.discard(name)
+            if left:
+                raise _missing(members[owner][min(left)])
+
+    def _reader(self, owner: str) -> PartReader:
+        if owner not in self._readers:
+            self._readers[owner] = self._reader_of(owner)
+        return self._readers[owner]
+
     def _slice(self, entry: Entry, digest: Digest, offset: int) -> bytes:
-        blob = self._store.blob(digest)
+        blob = self.store.blob(digest)
         if blob is None:
             raise _missing(entry)
         return blob.pread(entry.size, offset)
 
     def _members(self, owner: str, wanted: dict[str, list[Entry]]) -> Iterator[tuple[str, bytes]]:
         left = set(wanted)
-        if owner not in self._readers:
-            self._readers[owner] = self._reader_of(owner)
-        for name, pieces in self._readers[owner].payloads(sorted(wanted)):
+        for name, pieces in self._reader(owner).payloads(sorted(wanted)):
             entries = wanted.get(name)
             if entries is None:
                 raise UntrustedError(
@@ -91,7 +118,10 @@ class Payloads:
 
 def _gather(entry: Entry, pieces: Iterator[bytes]) -> bytes:
     """Join ``pieces``, refusing more than the entry says."""
-    parts: list[bytes] = []
+    return b"".join(_limited(entry, pieces))
+
+
+def _limited(entry: Entry, pieces: Iterator[bytes]) -> Iterator[bytes]:
     size = 0
     for piece in pieces:
         size += len(piece)
@@ -101,20 +131,35 @@ def _gather(entry: Entry, pieces: Iterator[bytes]) -> bytes:
                 why=f"{entry.size} bytes were promised, and more than {size} came",
                 mend="remove the package from the store (`staunch store verify`) and try again",
             )
-        parts.append(piece)
-    return b"".join(parts)
+        yield piece
+
+
+def _watched(entry: Entry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass pieces on, and check at their end that they were the entry's."""
+    hasher, size = hashlib.sha256(), 0
+    for piece in _limited(entry, pieces):
+        hasher.update(piece)
+        size += len(piece)
+        yield piece
+    got = Digest(hasher.hexdigest())
+    if size != entry.size or (entry.digest is not None and got != entry.digest):
+        raise _changed(entry, got, size)
 
 
 def _checked(entry: Entry, data: bytes) -> bytes:
     got = Digest.of(data)
     if len(data) != entry.size or (entry.digest is not None and got != entry.digest):
-        raise UntrustedError(
-            f"{entry.owner}: {entry.path} has changed",
-            why=f"wanted {entry.digest} ({entry.size} bytes), got {got} ({len(data)} bytes)",
-            mend="if it is one of the spec's files, build again; "
-            "else remove the package from the store (`staunch store verify`)",
-        )
+        raise _changed(entry, got, len(data))
     return data
+
+
+def _changed(entry: Entry, got: Digest, size: int) -> UntrustedError:
+    return UntrustedError(
+        f"{entry.owner}: {entry.path} has changed",
+        why=f"wanted {entry.digest} ({entry.size} bytes), got {got} ({size} bytes)",
+        mend="if it is one of the spec's files, build again; "
+        "else remove the package from the store (`staunch store verify`)",
+    )
 
 
 def _missing(entry: Entry) -> UntrustedError:

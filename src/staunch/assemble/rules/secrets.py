@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from staunch.assemble.rules.base import BOTH, Context, Outcome, Rule, base_name, remove
 from staunch.errors import SpecError
@@ -10,7 +11,9 @@ from staunch.model import limits
 from staunch.model.entry import Entry, Kind
 from staunch.model.spec import ImageSpec
 
-_READ_BYTES = 256 * limits.KIB  # keys and settings are small
+_WINDOW = limits.MIB
+_OVERLAP = 4 * limits.KIB  # longer than the first line of a key, and than most tokens
+_REMEMBERED = 4 * limits.MIB  # larger files that held none are not searched again
 _NAMES = re.compile(
     r"\.env(\.(?!example|sample|template|dist)[^/]*)?|\.netrc|_netrc|\.pypirc|\.npmrc|\.git-credentials|\.pgpass|\.htpasswd"
     r"|\.dockercfg|\.my\.cnf|id_(rsa|dsa|ecdsa|ed25519)|.*\.(p12|pfx|jks|keystore|kdbx|ppk)"
@@ -23,6 +26,7 @@ _PRIVATE_KEY = re.compile(  # the line end may be written `\\n`, as in JSON
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[ \t]*(?:\\n|\r?\n)"
     rb"(?:[A-Za-z0-9+/=]{12,}|[A-Za-z-]+:|\r?\n)"
 )
+_A_KEY = ("a private key", _PRIVATE_KEY)
 _TOKENS = (
     ("a Hugging Face token", re.compile(rb"\bhf_[A-Za-z]{34}\b")),
     (
@@ -30,9 +34,13 @@ _TOKENS = (
         re.compile(rb"\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36}\b|\bgithub_pat_\w{60,}"),
     ),
     ("an AWS access key", re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b")),
-    ("an OpenAI key", re.compile(rb"\bsk-(?:proj-)?[A-Za-z0-9_-]{40,}\b")),
+    ("an OpenAI key", re.compile(rb"\bsk-[A-Za-z0-9_-]{10,200}T3BlbkFJ[A-Za-z0-9_-]{16,}")),
+    ("an Anthropic key", re.compile(rb"\bsk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{60,}")),
     ("a package index token", re.compile(rb"\bpypi-AgEI[A-Za-z0-9_-]{50,}")),
     ("a Slack token", re.compile(rb"\bxox[abprs]-[A-Za-z0-9-]{20,}\b")),
+)
+_HINT = re.compile(  # what all of these begin with: most windows are passed over at its speed
+    rb"PRIVATE KEY|hf_|gh[pousr]_|github_pat_|AKIA|ASIA|sk-|pypi-AgEI|xox"
 )
 _KEY_FILE = re.compile(r".*\.(pem|key|p8|pkcs8)", re.IGNORECASE)
 
@@ -49,9 +57,8 @@ def _apply(context: Context) -> Outcome:
         elif entry.owner.startswith(("deb:", "wheel:")) and _KEY_FILE.fullmatch(entry.path):
             foreign.append(entry)
     _refuse(context, own)
-    small = [entry for entry in foreign if entry.size <= _READ_BYTES]
-    texts = context.payloads.read_many(small)
-    return remove(context, [e for e in small if _PRIVATE_KEY.search(texts[e.path])])
+    keys = _holding(context, foreign, (_A_KEY,))
+    return remove(context, [entry for entry in foreign if keys.get(entry.path)])
 
 
 def _refuse_settings(spec: ImageSpec) -> None:
@@ -84,19 +91,13 @@ def _refuse_settings(spec: ImageSpec) -> None:
 
 def _refuse(context: Context, own: list[Entry]) -> None:
     """Raise SpecError when the spec's own files hold secrets: its author must know of them."""
-    texts = context.payloads.read_many([e for e in own if e.size <= _READ_BYTES])
+    holding = _holding(context, own, (_A_KEY, *_TOKENS))
     found: list[tuple[str, str]] = []
     for entry in own:
         if _NAMES.fullmatch(base_name(entry.path)) or _PLACES.fullmatch(entry.path):
             found.append((entry.path, "a file of that name holds credentials"))
-            continue
-        text = texts.get(entry.path, b"")
-        if _PRIVATE_KEY.search(text):
-            found.append((entry.path, "it holds a private key"))
-            continue
-        found.extend(
-            (entry.path, f"it holds {what}") for what, token in _TOKENS if token.search(text)
-        )
+        else:
+            found.extend((entry.path, f"it holds {what}") for what in holding.get(entry.path, ()))
     if found:
         listing = "; ".join(f"/{path}: {why}" for path, why in found[:20])
         raise SpecError(
@@ -105,6 +106,62 @@ def _refuse(context: Context, own: list[Entry]) -> None:
             mend="leave them out with `exclude:` and mount them when the image runs; what is no "
             "secret is named under `keep:`",
         )
+
+
+_Kinds = tuple[tuple[str, re.Pattern[bytes]], ...]
+
+
+def _holding(context: Context, entries: Iterable[Entry], kinds: _Kinds) -> dict[str, list[str]]:
+    """What each FILE holds, by path, in the order of ``kinds``; files of any size, in windows."""
+    store = context.payloads.store
+    record = f"no-secrets-{len(kinds)}-v1"  # another version wherever a pattern changes
+    unique: dict[str, list[Entry]] = {}  # the same bytes under many names are read once
+    for entry in entries:
+        unique.setdefault(entry.digest.hex if entry.digest else entry.path, []).append(entry)
+    todo = [
+        same[0]
+        for key, same in unique.items()
+        if not same[0].digest or same[0].size <= _REMEMBERED or store.record(record, key) is None
+    ]
+    found: dict[str, list[str]] = {}
+    for entry, pieces in context.payloads.stream_many(todo):
+        holds = _search(pieces, kinds)
+        key = entry.digest.hex if entry.digest else entry.path
+        found |= {same.path: holds for same in unique[key]}
+        if not holds and entry.digest and entry.size > _REMEMBERED:
+            store.put_record(record, key, b"")
+    return found
+
+
+def _search(pieces: Iterable[bytes], kinds: _Kinds) -> list[str]:
+    found: set[str] = set()
+    for window, first, last in _windows(pieces):
+        if _HINT.search(window):
+            for what, pattern in kinds:
+                if what not in found and _in_window(pattern, window, first=first, last=last):
+                    found.add(what)
+    return [what for what, _ in kinds if what in found]
+
+
+def _in_window(pattern: re.Pattern[bytes], window: bytes, *, first: bool, last: bool) -> bool:
+    """A match that is no artefact of the window's edges: the next window sees those whole."""
+    return any(
+        ((first or match.start() > 0) and (last or match.end() < len(window)))
+        or match.end() - match.start() > _OVERLAP // 2
+        for match in pattern.finditer(window)
+    )
+
+
+def _windows(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool, bool]]:
+    """Windows that overlap, and whether each is the first and the last."""
+    held, first = bytearray(), True
+    for piece in pieces:
+        held += piece
+        if len(held) > _WINDOW + _OVERLAP:
+            yield bytes(held), first, False
+            first = False
+            del held[:-_OVERLAP]
+    yield bytes(held), first, True
 
 
 RULES = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from staunch.assemble.loader import library_folders, read_facts
 from staunch.assemble.payloads import Payloads
 from staunch.assemble.tree import Tree
 from staunch.formats.ldcache import (
@@ -16,14 +17,11 @@ from staunch.formats.ldcache import (
     isa_level_of,
     plan_folder,
 )
-from staunch.model import limits
 from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry, Kind
 from staunch.model.part import Part
 from staunch.model.platform import Platform
 
-_CONFIGURATION = "etc/ld.so.conf"
-_INCLUDES = 20
 _ET_DYN = 3
 
 
@@ -37,10 +35,12 @@ def linker_cache(
     """
     if tree.get(platform.loader.lstrip("/"), follow=True) is None:
         return
+    folders = library_folders(tree, payloads, platform.triplet)
     facts = _facts(tree, parts)
+    facts |= _unread_facts(tree, folders, facts, payloads)
     libs: list[CacheLib] = []
     seen: set[str] = set()
-    for folder in _folders(tree, payloads, platform):
+    for folder in folders:
         here = tree.resolve(folder, follow=True)
         if here in seen:
             continue
@@ -71,6 +71,23 @@ def _facts(tree: Tree, parts: Sequence[Part]) -> dict[str, ElfFacts]:
     return found
 
 
+def _unread_facts(
+    tree: Tree, folders: Sequence[str], known: Mapping[str, ElfFacts], payloads: Payloads
+) -> dict[str, ElfFacts]:
+    """Facts of libraries there that no package brought: the spec's own files, data of wheels."""
+    unread = {}
+    for folder in folders:
+        levels = [each.path for each in tree.children(f"{folder}/glibc-hwcaps")]
+        for entry in [e for path in (folder, *levels) for e in tree.children(path)]:
+            there = tree.get(entry.path, follow=True)
+            if there is None or not is_candidate(posixpath.basename(entry.path)):
+                continue
+            file = tree.contents(there) if there.kind is Kind.HARDLINK else there
+            if file.kind is Kind.FILE and file.owner.startswith(("files:", "wheel:")):
+                unread[file.path] = file
+    return read_facts([unread[path] for path in sorted(unread.keys() - known.keys())], payloads)
+
+
 def _candidates(tree: Tree, folder: str, facts: dict[str, ElfFacts]) -> list[Candidate]:
     found = []
     for entry in tree.children(folder):
@@ -87,45 +104,3 @@ def _candidates(tree: Tree, folder: str, facts: dict[str, ElfFacts]) -> list[Can
             level = isa_level_of(fact.x86_isa)
             found.append(Candidate(name, is_link, fact.soname, flags, level))
     return found
-
-
-def _folders(tree: Tree, payloads: Payloads, platform: Platform) -> list[str]:
-    """Library folders in the order of search, without a leading slash."""
-    found: list[str] = []
-    todo = [_CONFIGURATION]
-    if tree.get(_CONFIGURATION, follow=True) is None:  # libc-bin, which ships it, was left out
-        todo = _matches(tree, "/etc/ld.so.conf.d/*.conf", "")
-    read = 0
-    while todo and read < _INCLUDES:
-        path = todo.pop(0)
-        entry = tree.get(path, follow=True)
-        if entry is None or entry.kind is not Kind.FILE:
-            continue
-        read += 1
-        included: list[str] = []
-        text = payloads.read(entry, max_bytes=limits.METADATA_BYTES).decode("utf-8", "replace")
-        for line in text.splitlines():
-            words = line.partition("#")[0].replace(",", " ").split()
-            if words[:1] == ["include"]:
-                for word in words[1:]:
-                    included += _matches(tree, word, path)
-            else:
-                found += (word.strip("/") for word in words if word.startswith("/"))
-        todo[:0] = included
-    system = [f"lib/{platform.triplet}", f"usr/lib/{platform.triplet}"]
-    return [*found, *system, "lib", "usr/lib"]
-
-
-def _matches(tree: Tree, word: str, base: str) -> list[str]:
-    """Files that an ``include`` names: only ``*.conf`` in one folder is understood as a pattern."""
-    pattern = word if word.startswith("/") else f"{posixpath.dirname(base)}/{word}"
-    folder, _, name = pattern.strip("/").rpartition("/")
-    if "*" not in name:
-        return [pattern.strip("/")]
-    head, _, tail = name.partition("*")
-    names = [entry.path for entry in tree.children(folder)]
-    return [
-        path
-        for path in names
-        if (file := path.rpartition("/")[2]).startswith(head) and file.endswith(tail)
-    ]
