@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+# What ``scripts/peers`` takes from newer suites: cosign-2, cosign-3, crane, oras, umoci-0.6.
+TOOLS = Path(__file__).parents[2] / ".tools"
+
 
 def need(program: str) -> Path:
-    """Where ``program`` is (PATH, the administrator's folders, beside the interpreter)."""
+    """Where ``program`` is (``.tools``, PATH, the administrator's folders, by the interpreter)."""
     folders = [
+        str(TOOLS),
         os.environ.get("PATH", os.defpath),
         "/usr/sbin",
         "/sbin",
