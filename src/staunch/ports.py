@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from staunch.model import limits
 from staunch.model.digest import Digest
@@ -435,4 +435,66 @@ class Repository(Protocol):
 
     def put_manifest(self, media_type: str, data: bytes, *, tag: str = "") -> Descriptor:
         """Add a manifest or index; what it names must be there already. ``tag`` names it."""
+        ...
+
+
+class Signer(Protocol):
+    """A private key, wherever it lives: a file, a token, a key-management service."""
+
+    @property
+    def name(self) -> str:
+        """For messages: where the key is, without secrets."""
+        ...
+
+    @property
+    def public_key(self) -> bytes:
+        """SubjectPublicKeyInfo, DER."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature over ``message`` that the public key verifies (``formats.public_key``).
+
+        Raises:
+            UndecidedError: the key cannot be reached.
+            SpecError: it may not be used: a wrong passphrase, a key that is no such key.
+        """
+        ...
+
+
+@runtime_checkable
+class KeylessSigner(Protocol):
+    """Signs with a certificate made for the moment, for an identity that somebody vouches for."""
+
+    @property
+    def name(self) -> str:
+        """For messages: the identity's service."""
+        ...
+
+    def bundle(self, payload_type: str, payload: bytes) -> bytes:
+        """A sigstore bundle of a DSSE envelope, with certificate and proof of the time.
+
+        Raises:
+            UndecidedError: a service cannot be reached, or there is no identity.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SignedBy:
+    """The identity that a certificate names, and the service that vouched for it."""
+
+    subject: str
+    issuer: str
+
+
+class IdentityVerifier(Protocol):
+    """Verifies sigstore bundles that carry a certificate."""
+
+    def identity(self, bundle: bytes) -> SignedBy:
+        """Who signed the bundle's DSSE envelope: chain, log, time and signature are checked.
+
+        Raises:
+            UntrustedError: something in it does not verify.
+            UndecidedError: it cannot be verified here (no trust root, the library is missing).
+        """
         ...

@@ -20,6 +20,7 @@ from staunch.model.platform import Platform
 
 __all__ = [
     "DOCUMENT_BYTES",
+    "INDEXES",
     "LAYOUT",
     "MEDIA_CONFIG",
     "MEDIA_INDEX",
@@ -54,6 +55,7 @@ _LAYERS = 1024
 _MANIFESTS = 1024
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+INDEXES = frozenset({MEDIA_INDEX, _DOCKER_INDEX})
 
 
 @dataclass(frozen=True, slots=True)

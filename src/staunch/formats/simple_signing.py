@@ -72,3 +72,16 @@ def parse_payload(data: bytes, *, what: str = "the signature's payload") -> Payl
 
 def _is_text(node: strict_json.Node) -> bool:
     return node.canonical().startswith(b'"')
+
+
+def parse_signature(text: str) -> bytes:
+    """The signature in a layer's annotation, base64.
+
+    Raises:
+        UntrustedError: it is none.
+    """
+    node = strict_json.Node(text, SIGNATURE, "the signature", _MEND)
+    signature = node.base64()
+    if not signature:
+        node.fail("it is missing")
+    return signature

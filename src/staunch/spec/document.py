@@ -22,6 +22,7 @@ from staunch.spec.faults import FaultError, FaultsError
 __all__ = ["Items", "Mapping", "Node", "Scalar", "parse_document", "plain"]
 
 MAX_DEPTH = 32
+_BEGIN = "begin with `name:` and `foundation:`; `staunch init` writes a commented example"
 MAX_NODES = 50_000
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -83,13 +84,17 @@ def plain(node: Node) -> Plain:
             }
 
 
-def parse_document(data: bytes, *, file: str, folder: Path) -> Mapping:
+def parse_document(
+    data: bytes, *, file: str, folder: Path, what: str = "spec", begin: str = _BEGIN
+) -> Mapping:
     """Read one YAML document whose top is a mapping.
 
     Args:
         data: the file's bytes, UTF-8; their number is limited by the caller.
         file: how the file is named in messages.
         folder: where relative paths inside it start.
+        what: the file's kind, for messages.
+        begin: how to begin such a file.
 
     Raises:
         FaultsError: what is wrong, with line and column; duplicate keys all at once.
@@ -127,11 +132,11 @@ def parse_document(data: bytes, *, file: str, folder: Path) -> Mapping:
     if reader.faults:
         raise FaultsError(reader.faults)
     if not isinstance(top, Mapping):
-        raise FaultsError([_not_a_mapping(top, file)])
+        raise FaultsError([_not_a_mapping(top, file, what, begin)])
     return top
 
 
-def _not_a_mapping(top: Node | None, file: str) -> FaultError:
+def _not_a_mapping(top: Node | None, file: str, what: str, begin: str) -> FaultError:
     match top:
         case Items():
             found = "a list"
@@ -141,9 +146,9 @@ def _not_a_mapping(top: Node | None, file: str) -> FaultError:
             found = "nothing"
     return FaultError(
         top.place if top else Place(file, 1, 1),
-        "a spec is a mapping of keys to values",
+        f"a {what} is a mapping of keys to values",
         why=f"the file holds {found}",
-        mend="begin with `name:` and `foundation:`; `staunch init` writes a commented example",
+        mend=begin,
     )
 
 

@@ -21,16 +21,22 @@ class FaultError(SpecError):
 
 
 class FaultsError(SpecError):
-    """Every fault of a spec; ``faults`` is sorted by place and never empty."""
+    """Every fault of a spec (or another file); ``faults`` is sorted by place and never empty."""
 
-    def __init__(self, faults: Sequence[FaultError]) -> None:
-        """Sort and count; ``str()`` gives all of them."""
+    def __init__(
+        self,
+        faults: Sequence[FaultError],
+        *,
+        what: str = "the spec",
+        schema: str = "`staunch schema` prints what a spec may hold",
+    ) -> None:
+        """Sort and count; ``str()`` gives all of them. ``schema`` says where the form is told."""
         self.faults = tuple(sorted(faults, key=lambda fault: (fault.place, fault.what)))
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__(
-            f"the spec has {count}",
+            f"{what} has {count}",
             why="; ".join(fault.what for fault in self.faults),
-            mend="mend what is listed; `staunch schema` prints what a spec may hold",
+            mend=f"mend what is listed; {schema}",
         )
 
     def __str__(self) -> str:

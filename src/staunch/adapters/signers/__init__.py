@@ -1,0 +1,1 @@
+"""Where private keys live: files, other programs, plug-ins, and nowhere (keyless)."""
