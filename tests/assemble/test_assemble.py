@@ -58,6 +58,8 @@ def build(tmp_path):
     files = (
         FilesSpec(tmp_path / "app", "/lib/app", (), place),
         FilesSpec(tmp_path / "app/os-release", "/etc/os-release", (), place),
+        FilesSpec(None, "/lib/app/late.py", (), place, content=b"early\n"),
+        FilesSpec(None, "/lib/app/late.py", (), place, content=b"late\n"),
     )
     parts = [BASE, PYTHON, TOOL, made, *files_parts(files)]
     readers = {
@@ -104,6 +106,7 @@ def test_an_inference_image(build):
     assert "usr/bin/tool" not in entries
     assert entries["usr/lib/app/serve.py"].owner == "files:0"
     assert entries["etc/os-release"].owner == "files:1"
+    assert entries["usr/lib/app/late.py"].owner == "files:3", "later items win"
     assert entries["usr/lib/x86_64-linux-gnu/libz.so.1"].mode == 0o644
     assert "usr/share/doc/base-files/copyright" in entries
     assert f"{SITE}/x/tests/test_x.py" not in entries

@@ -1,11 +1,12 @@
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 
 from staunch.assemble.files import FilesReader, files_digest, files_parts
 from staunch.errors import HostError, SpecError, UntrustedError
-from staunch.model.entry import Kind
+from staunch.model.entry import Inline, Kind
 from staunch.model.spec import FilesSpec, Place
 
 PLACE = Place("spec.yaml", 7, 3)
@@ -190,3 +191,50 @@ def test_unreadable(app):
     (app / "main.py").chmod(0)
     with pytest.raises(HostError, match="cannot read"):
         files_parts([spec(app)])
+
+
+def test_a_file_that_stands_in_the_spec(app):
+    written = FilesSpec(None, "/etc/app.conf", (), PLACE, content=b"workers: 2\n")
+    (part,) = files_parts([written])
+    (entry,) = part.entries
+    assert (entry.path, entry.mode, entry.size) == ("etc/app.conf", 0o644, 11)
+    assert entry.body == Inline(b"workers: 2\n")
+    assert part.digest != files_parts([replace(written, content=b"workers: 3\n")])[0].digest
+
+
+def test_text_without_a_file_to_stand_in():
+    with pytest.raises(SpecError, match="names no file"):
+        files_parts([FilesSpec(None, "/", (), PLACE, content=b"x")])
+
+
+def test_owner_and_mode_are_the_specs(app):
+    item = replace(spec(app, exclude=["lib", "link"]), owner=(65532, 0), mode=0o640)
+    (part,) = files_parts([item])
+    assert {(e.path, e.mode, e.uid, e.gid) for e in part.entries} == {
+        ("app", 0o755, 65532, 0),
+        ("app/main.py", 0o640, 65532, 0),
+        ("app/run", 0o640, 65532, 0),
+    }
+
+
+def test_dockerignore_counts_from_the_context(app):
+    item = replace(spec(app), ignore=("*.py", "app/lib", "!app/lib/tests/t.py"), inner="app")
+    (part,) = files_parts([item])
+    paths = [entry.path for entry in part.entries]
+    assert "app/main.py" in paths  # `*.py` is read from the top of the context only
+    assert "app/lib/tests/t.py" in paths
+    assert "app/lib/x.py" not in paths
+    assert "app/lib/up" not in paths
+
+
+def test_folders_that_are_left_out_do_not_stay_hollow(app):
+    (app / "lib/empty").mkdir()
+    item = replace(spec(app), ignore=("lib", "!lib/none"))
+    (part,) = files_parts([item])
+    assert [e.path for e in part.entries] == ["app", "app/link", "app/main.py", "app/run"]
+
+
+def test_a_pattern_that_leaves_out_everything(app):
+    for item in (replace(spec(app), ignore=("**",)), spec(app, exclude=["*"])):
+        with pytest.raises(SpecError, match=r"nothing of .* is left"):
+            files_parts([item])

@@ -34,10 +34,11 @@ def test_it_names_no_package_of_one_release_only(name: str) -> None:
     assert not [each for each in load(name).packages if "t64" in each.text or "ssl" in each.text]
 
 
-def test_its_tests_are_python_that_says_what_it_expects(name: str) -> None:
+def test_its_tests_say_what_they_expect(name: str) -> None:
     spec = load(name)
-    assert bool(spec.tests) == (spec.python is not None)
+    assert bool(spec.tests) == (name not in ("static", "base"))
     for test in spec.tests:
-        assert test.run[:2] == ("python3", "-c")
-        ast.parse(test.run[2])
         assert test.expect
+        if spec.python is not None:
+            assert test.run[:2] == ("python3", "-c")
+            ast.parse(test.run[2])

@@ -30,6 +30,12 @@ ALL = [
     ("static", "debian:12"),
     ("base", "debian:13"),
     ("onnxruntime", "debian:12"),
+    ("sklearn", "debian:13"),
+    ("fastapi", "debian:13"),
+    ("jax", "debian:13"),
+    ("tensorflow", "debian:13"),
+    ("transformers", "debian:12"),
+    ("node", "debian:13"),
 ]
 RELEASES = ("debian:13", "debian:12")
 SHELLS = ("bin/sh", "usr/bin/sh", "usr/bin/bash", "usr/bin/dash", "usr/bin/busybox")

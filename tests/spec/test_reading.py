@@ -201,7 +201,7 @@ def test_all_faults_at_once() -> None:
         f"a.yaml:6:16: no such file: {here}/no.pem",
         "a.yaml:8:18: `python.requirements[0]`: 'torch=1' is no requirement",
         f"a.yaml:9:15: no such folder: {here}/nowhere",
-        "a.yaml:11:5: `files[0].from` is missing",
+        "a.yaml:11:5: `files[0].content`: there is no `from` either",
         "a.yaml:11:10: `files[0].to`: 'app' is no place in an image",
         f"a.yaml:12:12: no such file or folder: {here}/zz",
         "a.yaml:12:28: unknown key `exlude`",

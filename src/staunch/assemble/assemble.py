@@ -134,14 +134,28 @@ def _ordered(parts: Sequence[Part]) -> list[Part]:
                 mend="lock again (`staunch lock`)",
             )
         seen.add(part.id)
-    return sorted(parts, key=lambda part: (_ORDER[part.kind], part.name != "base-files", part.id))
+    return sorted(
+        parts,
+        key=lambda part: (
+            _ORDER[part.kind],
+            part.name != "base-files",
+            int(part.name) if part.kind is PartKind.FILES else 0,
+            part.id,
+        ),
+    )
 
 
 def _add_files(tree: Tree, part: Part) -> None:
-    """The spec's own files win over those of packages: whoever wrote the spec means it."""
+    """The spec's own files win over those of packages, later ones over earlier ones.
+
+    Whoever wrote the spec means it, and a spec that extends another comes later. Folders that are
+    there keep owner and mode.
+    """
     for entry in part.entries:
         there = tree.get(entry.path)
-        if entry.kind is Kind.DIR or there is None or there.owner.startswith("files:"):
+        if there is not None and entry.kind is there.kind is Kind.DIR:
+            continue
+        if entry.kind is Kind.DIR or there is None:
             tree.add(entry)
         else:
             tree.replace(entry)

@@ -1,7 +1,8 @@
 """The spec's ``files:``: host files and folders as parts of the image.
 
 What counts is names, bytes and the executable bit; owners, times, other mode bits, hard links and
-extended attributes of the host do not, so the same content gives the same image anywhere.
+extended attributes of the host do not, so the same content gives the same image anywhere. Owner and
+mode are what the spec says. A file whose text stands in the spec is not read from anywhere.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from staunch.assemble.globs import matcher
 from staunch.errors import HostError, SpecError, UntrustedError
+from staunch.formats.dockerignore import DockerIgnore
 from staunch.model import limits
 from staunch.model.digest import Digest
-from staunch.model.entry import Entry, Kind, Member
+from staunch.model.entry import Entry, Inline, Kind, Member
 from staunch.model.part import Part, PartKind
 from staunch.model.spec import FilesSpec
 
@@ -33,7 +36,8 @@ def files_parts(files: Sequence[FilesSpec]) -> tuple[Part, ...]:
     """One part for each item of ``files:``, ids ``files:0``, ``files:1``, …; reads every byte once.
 
     A folder's content lands below the target; a file lands at the target, or in it when that ends
-    in a slash. Directories are 0755, files 0755 or 0644 by the owner's executable bit.
+    in a slash. Directories are 0755, files what the spec says, else 0755 or 0644 by the owner's
+    executable bit.
 
     Raises:
         SpecError: no such source, a link that leads out of the source or in a circle, a device,
@@ -61,8 +65,8 @@ class FilesReader:
     """
 
     def __init__(self, spec: FilesSpec) -> None:
-        """Read from ``spec.source``."""
-        self._spec = spec
+        """Read from ``spec.source``; a file written out in the spec has nothing to read."""
+        self._source = spec.source or Path("/nonexistent")
 
     def payloads(self, wanted: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
         """Name and pieces of each wanted member, sorted by name.
@@ -72,16 +76,31 @@ class FilesReader:
             HostError: the host does not let us read.
         """
         for name in sorted(set(wanted)):
-            with _opened(self._spec.source, name) as handle:
+            with _opened(self._source, name) as handle:
                 if handle is None:
-                    raise _has_changed(self._spec.source / name)
-                yield name, _pieces(handle, self._spec.source / name)
+                    raise _has_changed(self._source / name)
+                yield name, _pieces(handle, self._source / name)
 
 
 def _part(index: int, spec: FilesSpec) -> Part:
     owner = f"files:{index}"
     where = f"files[{index}].from ({spec.place})"
-    excluded = matcher((*LEFT_OUT, *spec.exclude), what=f"files[{index}].exclude")
+    entries = [_owned(each, spec) for each in _entries(index, spec, owner, where)]
+    part = Part(owner, PartKind.FILES, str(index), "", entries=tuple(entries))
+    size = sum(entry.size for entry in entries)
+    digest = files_digest((part,))
+    return Part(owner, PartKind.FILES, str(index), "", None, digest, size, (), part.entries)
+
+
+def _entries(index: int, spec: FilesSpec, owner: str, where: str) -> list[Entry]:
+    if spec.source is None:
+        data = spec.content or b""
+        target = _target(spec, "", where=f"files[{index}].to ({spec.place})")
+        return [
+            Entry(
+                target, Kind.FILE, 0o644, 0, 0, len(data), Digest.of(data), "", Inline(data), owner
+            )
+        ]
     try:
         mode = spec.source.stat().st_mode
     except FileNotFoundError as error:
@@ -92,23 +111,59 @@ def _part(index: int, spec: FilesSpec) -> Part:
         ) from error
     except OSError as error:
         raise _unreadable(spec.source, error) from error
-    target = _target(spec, is_file=not stat.S_ISDIR(mode), where=where)
     if stat.S_ISDIR(mode):
-        entries = _folder(spec.source, target, owner, excluded, where)
-    elif not stat.S_ISREG(mode):
+        ignore = DockerIgnore(spec.ignore)
+        left_out = _Excluded(
+            matcher((*LEFT_OUT, *spec.exclude), what=f"files[{index}].exclude"), ignore, spec.inner
+        )
+        found = _folder(spec.source, _target(spec, None, where=where), owner, left_out, where)
+        if not any(entry.kind is not Kind.DIR for entry in found) and (spec.exclude or ignore):
+            raise SpecError(
+                f"{where}: nothing of {spec.source} is left",
+                why="`exclude:` and `.dockerignore` leave out every file of it",
+                mend="take the pattern back that fits everything, or drop this item of `files:`",
+            )
+        return found
+    if not stat.S_ISREG(mode):
         raise _special(spec.source, mode, where)
-    else:
-        entries = [_file(spec.source, "", target, owner, where)]
-    part = Part(owner, PartKind.FILES, str(index), "", entries=tuple(entries))
-    size = sum(entry.size for entry in entries)
-    digest = files_digest((part,))
-    return Part(owner, PartKind.FILES, str(index), "", None, digest, size, (), part.entries)
+    target = _target(spec, spec.source.name, where=where)
+    return [_file(spec.source, "", target, owner, where)]
 
 
-def _target(spec: FilesSpec, *, is_file: bool, where: str) -> str:
+def _owned(entry: Entry, spec: FilesSpec) -> Entry:
+    """With owner and mode as the spec says; the top folder, too, is the spec's own."""
+    uid, gid = spec.owner
+    mode = spec.mode if entry.kind is Kind.FILE and spec.mode is not None else entry.mode
+    return replace(entry, uid=uid, gid=gid, mode=mode)
+
+
+@dataclass(frozen=True, slots=True)
+class _Excluded:
+    """What stays out of a folder: the spec's globs, and the context's ``.dockerignore``."""
+
+    globs: Callable[[str], bool]
+    ignore: DockerIgnore
+    inner: str
+
+    def __call__(self, path: str, *, is_folder: bool) -> bool:
+        """Whether to pass by; a folder of which something may be taken in again is looked through."""
+        if self.globs(path):
+            return True
+        left_out = bool(self.ignore) and self.ignore.leaves_out(f"{self.inner}/{path}".strip("/"))
+        return left_out and not (is_folder and self.ignore.takes_in_again)
+
+
+def _target(spec: FilesSpec, name: str | None, *, where: str) -> str:
+    """Where it lands; ``name`` is that of a file, None for a folder."""
     target = spec.target.strip("/")
-    if is_file and (spec.target.endswith("/") or not target):
-        target = f"{target}/{spec.source.name}".strip("/")
+    if name is not None and (spec.target.endswith("/") or not target):
+        target = f"{target}/{name}".strip("/")
+    if name is not None and not target:
+        raise SpecError(
+            f"{where}: {spec.target!r} names no file",
+            why="the text of `content:` needs a file to stand in",
+            mend="write the whole path, such as `/etc/app.conf`",
+        )
     if any(name in ("", ".", "..") for name in target.split("/")) and target:
         raise SpecError(
             f"{where}: the target {spec.target!r} is no path of an image",
@@ -118,9 +173,7 @@ def _target(spec: FilesSpec, *, is_file: bool, where: str) -> str:
     return target
 
 
-def _folder(
-    source: Path, target: str, owner: str, excluded: Callable[[str], bool], where: str
-) -> list[Entry]:
+def _folder(source: Path, target: str, owner: str, excluded: _Excluded, where: str) -> list[Entry]:
     entries: list[Entry] = [Entry.directory(target, owner=owner)] if target else []
     links: dict[str, str] = {}
     todo = [""]
@@ -128,7 +181,7 @@ def _folder(
         folder = todo.pop()
         for name, mode, link in _listing(source, folder):
             inner = f"{folder}/{name}" if folder else name
-            if excluded(inner):
+            if excluded(inner, is_folder=stat.S_ISDIR(mode)):
                 continue
             _check_name(inner, where)
             path = f"{target}/{inner}" if target else inner
@@ -150,7 +203,29 @@ def _folder(
                 )
     for inner in sorted(links):
         _check_link(inner, links, source, where)
-    return sorted(entries, key=lambda entry: entry.path)
+    return _without_hollow(entries, excluded, target)
+
+
+def _without_hollow(entries: list[Entry], excluded: _Excluded, target: str) -> list[Entry]:
+    """Sorted; folders that are left out, and in which nothing was taken in again, go."""
+    needed = set[str]()
+    for entry in entries:
+        if entry.kind is not Kind.DIR:
+            at = entry.path
+            while (at := at.rpartition("/")[0]) and at not in needed:
+                needed.add(at)
+    top = f"{target}/" if target else ""
+    return sorted(
+        (
+            entry
+            for entry in entries
+            if entry.kind is not Kind.DIR
+            or entry.path in needed
+            or entry.path == target
+            or not excluded(entry.path.removeprefix(top), is_folder=False)
+        ),
+        key=lambda entry: entry.path,
+    )
 
 
 def _listing(source: Path, folder: str) -> list[tuple[str, int, str]]:

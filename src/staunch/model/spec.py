@@ -92,12 +92,23 @@ class PythonSpec:
 
 @dataclass(frozen=True, slots=True)
 class FilesSpec:
-    """A file or folder to copy: ``source`` absolute on the host, ``target`` absolute in the image."""
+    """A file or folder to copy, or the text of one file.
 
-    source: Path
+    ``source`` is absolute on the host, None where ``content`` holds the bytes; ``target`` is
+    absolute in the image. ``ignore`` are the lines of the context's ``.dockerignore``, ``inner`` is
+    where ``source`` lies below that context. ``owner`` is a user and a group ID; ``mode`` the
+    permission bits of every file, None for 0755 or 0644 by the executable bit.
+    """
+
+    source: Path | None
     target: str
     exclude: tuple[str, ...]
     place: Place
+    content: bytes | None = None
+    owner: tuple[int, int] = (0, 0)
+    mode: int | None = None
+    ignore: tuple[str, ...] = ()
+    inner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

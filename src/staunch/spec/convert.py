@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -294,24 +295,46 @@ class _Conversion:
     def files(self, model: Spec) -> tuple[FilesSpec, ...]:
         found = []
         for number, each in enumerate(model.files):
-            where = ("files", number, "from")
-            base = self.context.resolve() if self.context else None
-            source = base / each.from_ if base else self.path(each.from_, *where)
-            if not source.exists():
-                self.fault(
-                    self.place(*where),
-                    f"no such file or folder: {source}",
-                    why="`files` is to copy it",
-                    mend="correct the path; relative ones start at the spec's folder, or at "
-                    "`--context`",
-                )
-            target = "/" + "/".join(part for part in each.to.split("/") if part)
-            found.append(
-                FilesSpec(
-                    source.resolve(), target, tuple(each.exclude), self.place("files", number)
-                )
+            uid, _, gid = each.owner.partition(":")
+            item = FilesSpec(
+                source=None,
+                target="/" + "/".join(part for part in each.to.split("/") if part),
+                exclude=tuple(each.exclude),
+                place=self.place("files", number),
+                content=None if each.content is None else each.content.encode(),
+                owner=(int(uid), int(gid or uid)),
+                mode=None if each.mode is None else int(each.mode, 8),
             )
+            found.append(item if each.from_ is None else self.copied(item, each.from_, number))
         return tuple(found)
+
+    def copied(self, item: FilesSpec, text: str, number: int) -> FilesSpec:
+        """An item with its place on this machine, and what its context's ``.dockerignore`` says."""
+        where = ("files", number, "from")
+        base = self.context.resolve() if self.context else None
+        source = base / text if base else self.path(text, *where)
+        if not source.exists():
+            self.fault(
+                self.place(*where),
+                f"no such file or folder: {source}",
+                why="`files` is to copy it",
+                mend="correct the path; relative ones start at the spec's folder, or at `--context`",
+            )
+        source, top = source.resolve(), (base or self.path(".", *where)).resolve()
+        if not source.is_relative_to(top):
+            return replace(item, source=source)
+        inner = source.relative_to(top).as_posix()
+        return replace(
+            item, source=source, ignore=self.ignored(top), inner="" if inner == "." else inner
+        )
+
+    def ignored(self, folder: Path) -> tuple[str, ...]:
+        """The lines of a folder's ``.dockerignore``; none where there is no such file."""
+        path = folder / ".dockerignore"
+        if not path.is_file():
+            return ()
+        data = read_limited(path, what=".dockerignore", max_bytes=limits.MIB)
+        return tuple(data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines())
 
     def check_user(self, image: ImageSpec) -> None:
         """Kubernetes' ``runAsNonRoot`` can only judge a number."""

@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
@@ -33,6 +34,8 @@ _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[A-Za-z0-9.+~-]+)?")
 _SLICE = re.compile(r"[a-z0-9][a-z0-9+.-]+_[a-z0-9-]+")
 _USER = re.compile(r"([0-9]{1,9}|[a-z_][a-z0-9_-]{0,31})(:([0-9]{1,9}|[a-z_][a-z0-9_-]{0,31}))?")
+_OWNER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
+_MODE = re.compile(r"0?[0-7]{3}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PYTHON = re.compile(r"[0-9]+\.[0-9]+")
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)?")
@@ -248,6 +251,38 @@ def _target(text: str) -> str:
     return text
 
 
+def _one_source(content: str | None, info: ValidationInfo) -> str | None:
+    """``from_`` is validated before; where that failed, there is nothing to add."""
+    if "from_" in info.data and (content is None) == (info.data["from_"] is None):
+        none = content is None
+        raise fault(
+            "there is no `from` either" if none else "there is a `from`, too",
+            why="an item of `files` is either copied from this machine or written out in the spec",
+            mend="add `from:` with a path, or `content:` with the text" if none else "keep one",
+        )
+    return content
+
+
+def _owner(text: str) -> str:
+    if not _OWNER.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no owner",
+            why="files in an image belong to numbers: a user ID, and a group ID behind a colon",
+            mend='write it as in `owner: "65532:0"`',
+        )
+    return text
+
+
+def _mode(text: str) -> str:
+    if not _MODE.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no mode of a file",
+            why="a mode is three octal digits for owner, group and others, with a leading 0 or not",
+            mend='write it as in `mode: "0640"`',
+        )
+    return text
+
+
 def _variable(text: str) -> str:
     if not _ENV.fullmatch(text):
         raise fault(
@@ -368,9 +403,22 @@ class Python(_Model):
 
 
 class File(_Model):
-    """A file or folder of yours, copied as it is."""
+    """A file or folder of yours, copied as it is; or a small file, written out here.
 
-    from_: str = Field(description="File or folder beside the spec (or in `--context`).")
+    What a `.dockerignore` at the top of the context (the spec's folder, or `--context`) names is
+    left out of folders, as `docker build` does.
+    """
+
+    from_: str | None = Field(
+        default=None,
+        description="File or folder beside the spec (or in `--context`). This or `content`.",
+    )
+    content: Annotated[str | None, AfterValidator(_one_source)] = Field(
+        default=None,
+        validate_default=True,
+        description="The text of the file itself.",
+        examples=["workers: 2"],
+    )
     to: Annotated[str, AfterValidator(_target)] = Field(
         description="Absolute path in the image.", examples=["/app"]
     )
@@ -378,6 +426,17 @@ class File(_Model):
         default=[],
         description="Globs left out, relative to `from`.",
         examples=[["tests", "*.ipynb"]],
+    )
+    owner: Annotated[str, _TEXT_OR_NUMBER, AfterValidator(_owner)] = Field(
+        default="0:0",
+        description="User and group ID of everything copied; the group's default is the user's.",
+        examples=["65532:0"],
+    )
+    mode: Annotated[str, _TEXT_OR_NUMBER, AfterValidator(_mode)] | None = Field(
+        default=None,
+        description="Permission bits of every file. Default: `0755` where the owner may execute "
+        "it, else `0644`.",
+        examples=["0640"],
     )
 
 
