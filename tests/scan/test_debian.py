@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from staunch.model.inventory import Distribution
+from backports import zstd
+
+from staunch.model.inventory import Distribution, EndOfLife
 from tests.scan.images import OPENSSL, OS_RELEASE, inventory_of, names, only
 
 STATUS = "var/lib/dpkg/status"
@@ -80,3 +83,40 @@ def test_status_d_of_distroless(tmp_path: Path) -> None:
     assert only(found).found_by == "dpkg-status.d"
     assert only(found).files == 3
     assert "usr/lib/libssl.so.3" not in (found.unowned or ())
+
+
+def wall(*rows: object) -> bytes:
+    lines = [{"jsonwall": "1.0", "schema": "1.0", "count": len(rows) + 1}, *rows]
+    text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in lines)
+    return zstd.compress(text.encode())
+
+
+def test_slices_of_chisel(tmp_path: Path) -> None:
+    manifest = wall(
+        {"kind": "package", "name": "libc6", "version": "2.39-0ubuntu8", "sha256": "0", "arch": "amd64"},
+        {"kind": "slice", "name": "libc6_libs"},
+        {"kind": "path", "path": "/lib/libc.so.6", "mode": "0644", "slices": ["libc6_libs"]},
+        {"kind": "content", "slice": "libc6_libs", "path": "/lib/libc.so.6"},
+    )  # fmt: skip
+    found = inventory_of(
+        tmp_path,
+        {
+            "etc/os-release": b'ID=ubuntu\nVERSION_ID="24.04"\n',
+            "var/lib/chisel/manifest.wall": manifest,
+            "lib": "usr/lib",
+            "usr/lib/libc.so.6": b"x",
+        },
+    )
+    assert str(only(found).purl) == (
+        "pkg:deb/ubuntu/libc6@2.39-0ubuntu8?arch=amd64&distro=ubuntu-24.04"
+    )
+    assert (only(found).found_by, only(found).source, only(found).files) == ("chisel", "", 1)
+    assert found.end_of_life == EndOfLife("2029-05-31", "2034-04-25", "2036-04-29")
+
+
+def test_a_manifest_of_chisel_that_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
+    place = "var/lib/chisel/manifest.wall"
+    assert "cut off" in inventory_of(tmp_path / "a", {place: b"(\xb5/\xfdjunk"}).gaps[0].why
+    broken = zstd.compress(b'{"kind":"package"}\n{\n[]\n')
+    whys = [each.why for each in inventory_of(tmp_path / "b", {place: broken}).gaps]
+    assert [why[:6] for why in whys] == ["a pack", "line 2", "line 3"]

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from staunch.ecosystems.end_of_life import end_of_life
 from staunch.errors import SpecError
 from staunch.model.inventory import Gap, Inventory
 from staunch.model.platform import Platform
@@ -92,6 +93,7 @@ def _finished(base: Inventory, tree: Tree, gaps: tuple[Gap, ...]) -> Inventory:
         packages=found.packages,
         gaps=tuple(sorted({*gaps, *found.gaps})),
         distribution=view.distribution,
+        end_of_life=end_of_life(view.distribution) if view.distribution else None,
         unowned=found.unowned,
         unowned_executables=found.unowned_executables,
     )

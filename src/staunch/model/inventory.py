@@ -32,6 +32,19 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class EndOfLife:
+    """When support of a distribution's release ends; days as YYYY-MM-DD, "" where there is none.
+
+    ``ends`` is the end for everybody, ``long_term`` that of free or included longer support (LTS,
+    ESM), ``extended`` of what is paid for.
+    """
+
+    ends: str
+    long_term: str = ""
+    extended: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Location:
     """A path in the image (relative, as ``Entry.path``) and the layer (diff_id) that brought it."""
 
@@ -46,7 +59,7 @@ class FoundPackage:
     ``name`` and ``version`` are as the package's own database says; ``purl`` is normalised.
     ``source`` and ``source_version`` are those of the distribution's source package (deb ``Source``,
     apk origin, source rpm; "" elsewhere). ``found_by`` names the reader: ``dpkg``, ``dpkg-status.d``,
-    ``apk``, ``rpmdb``, ``dist-info``, ``egg-info``, ``conda-meta``, ``npm``, ``go-buildinfo``,
+    ``chisel``, ``apk``, ``rpmdb``, ``dist-info``, ``egg-info``, ``conda-meta``, ``npm``, ``go-buildinfo``,
     ``rust-audit``, ``jar``, ``bundled-library``, ``cuda-library``, ``model``, ``sbom``, ``lock``.
     ``owner`` is the purl (as text) of the distribution package that owns the place it was read
     from, "" if none does. ``known_by`` says how a version was found where no database tells it
@@ -109,3 +122,4 @@ class Inventory:
     unowned: tuple[str, ...] | None = None
     unowned_executables: tuple[str, ...] | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    end_of_life: EndOfLife | None = None

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 
 from staunch.model.entry import Kind
 from staunch.model.inventory import FoundPackage, Gap
-from staunch.scan.debian import find_dpkg
+from staunch.scan.alpine import find_apk
+from staunch.scan.debian import find_chisel, find_dpkg
 from staunch.scan.python import find_python
+from staunch.scan.rpm import find_rpm
 from staunch.scan.tree import Tree, shown
 from staunch.scan.view import Cataloguer, Find, View
 
 __all__ = ["Catalogue", "catalogue"]
 
-SYSTEM: tuple[Cataloguer, ...] = (find_dpkg,)
+SYSTEM: tuple[Cataloguer, ...] = (find_dpkg, find_chisel, find_apk, find_rpm)
 LANGUAGES: tuple[Cataloguer, ...] = (find_python,)
 
 

@@ -1,21 +1,25 @@
 """Debian's installed packages: ``status``, distroless ``status.d``, and who owns which file.
 
-deb-control(5), dpkg(1) "INFORMATION ABOUT PACKAGES".
+deb-control(5), dpkg(1) "INFORMATION ABOUT PACKAGES"; chisel, "Chisel Manifest".
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from staunch.errors import UntrustedError
 from staunch.formats.deb822 import Stanza, parse_stanza, stanza_ranges
+from staunch.formats.stream import inflate
+from staunch.model import limits
 from staunch.model.inventory import Distribution, FoundPackage, Gap, Location
 from staunch.model.purl import Purl
-from staunch.scan.distribution import distribution_of
+from staunch.scan.distribution import distribution_of, release_of
 from staunch.scan.tree import Leaf
 from staunch.scan.view import Find, View, gap, joined, kept, root_of
 
-__all__ = ["find_dpkg"]
+__all__ = ["find_chisel", "find_dpkg"]
 
 _STATUS = "var/lib/dpkg/status"
 _INFO = [
@@ -32,6 +36,8 @@ _INFO = [
     "symbols",
     "triggers",
 ]
+_CHISEL = {"Package": "name", "Version": "version", "Architecture": "arch"}
+_WALL_BYTES = 128 * limits.MIB
 _ABSENT = {"not-installed", "config-files"}
 
 
@@ -101,7 +107,6 @@ def _package(
     if not name or not version:
         return f"a package without {'version' if name else 'name'}: {name[:100]!r}"
     source, _, rest = (stanza.get("Source") or name).partition(" ")
-    release = f"{distribution.id}-{distribution.version}" if distribution else ""
     facts = [
         (key, value)
         for key, value in (
@@ -118,7 +123,7 @@ def _package(
             name,
             version,
             arch=architecture,
-            distro=release.rstrip("-"),
+            distro=release_of(distribution),
         ),
         name,
         version,
@@ -149,3 +154,54 @@ def _md5sums(data: bytes) -> Iterator[str]:
         _, blank, path = line.partition("  ")
         if blank:
             yield path
+
+
+def find_chisel(view: View) -> Iterator[Find | Gap]:
+    """Packages that chisel cut slices of, with the files that it took."""
+    for item in kept(view, "chisel", "chisel"):
+        if isinstance(item, Gap):
+            yield item
+            continue
+        path, leaf, data = item
+        root = root_of(path, "var/lib/chisel/manifest.wall")
+        try:
+            wall = b"".join(
+                inflate([data], format="zst", max_bytes=_WALL_BYTES, what="chisel's manifest")
+            )
+        except UntrustedError as fault:
+            yield gap("chisel", path, fault)
+            continue
+        yield from _wall(view, path, leaf, wall, root)
+
+
+def _wall(view: View, path: str, leaf: Leaf, wall: bytes, root: str) -> Iterator[Find | Gap]:
+    """One JSON object a line: ``package``, ``slice``, ``path`` and ``content``."""
+    packages: list[dict[str, object]] = []
+    files: dict[str, list[str]] = {}
+    for number, line in enumerate(wall.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as fault:
+            yield Gap("chisel", path, f"line {number}: not JSON: {str(fault)[:100]}")
+            continue
+        if not isinstance(row, dict):
+            yield Gap("chisel", path, f"line {number}: no object")
+        elif row.get("kind") == "package":
+            packages.append(row)
+        elif row.get("kind") == "path" and isinstance(row.get("slices"), list):
+            for each in row["slices"]:
+                files.setdefault(str(each).partition("_")[0], []).append(str(row.get("path")))
+    distribution = distribution_of(view, root)
+    for row in packages:
+        stanza = Stanza(
+            {field: text for field, key in _CHISEL.items() if isinstance(text := row.get(key), str)}
+        )
+        package = _package(stanza, distribution, "chisel", view.location(path, leaf))
+        if isinstance(package, str):
+            yield Gap("chisel", path, package)
+        else:
+            # the manifest names no source package, which advisories are keyed by
+            package = replace(package, source="", source_version="")
+            yield Find(package, joined(root, files.get(package.name, ())), system=True)

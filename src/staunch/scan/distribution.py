@@ -38,3 +38,10 @@ def distribution_of(view: View, root: str = "") -> Distribution | None:
                     fields["ID"], fields.get("VERSION_ID", ""), fields.get("VERSION_CODENAME", "")
                 )
     return None
+
+
+def release_of(distribution: Distribution | None) -> str:
+    """``debian-12``, as purls name it in ``distro``; "" where it is not known."""
+    if distribution is None:
+        return ""
+    return f"{distribution.id}-{distribution.version}".rstrip("-")

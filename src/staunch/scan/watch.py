@@ -28,11 +28,18 @@ class _Rule:
     cut: bool = False
 
 
+DATABASE_BYTES = 128 * limits.MIB  # an rpm database
+
 _SITE = r"[^/]+\.(?:dist-info|egg-info)/"
 _RULES: Final = (
     _Rule("dpkg-status", r"lib/dpkg/status", 64 * limits.MIB),
     _Rule("dpkg-status.d", r"lib/dpkg/status\.d/[^/]+", limits.METADATA_BYTES),
     _Rule("dpkg-info", r"lib/dpkg/info/[^/]+\.(?:list|md5sums)", limits.METADATA_BYTES),
+    _Rule("chisel", r"lib/chisel/manifest\.wall", limits.METADATA_BYTES),
+    _Rule("apk", r"lib/apk/db/installed", 64 * limits.MIB),
+    _Rule("rpmdb", r"lib/(?:rpm|sysimage/rpm)/(?:rpmdb\.sqlite|Packages(?:\.db)?)", DATABASE_BYTES),
+    _Rule("rpmdb-log", r"lib/(?:rpm|sysimage/rpm)/rpmdb\.sqlite-wal", DATABASE_BYTES),
+    _Rule("content-sets", r"buildinfo/content_manifests/[^/]+\.json", limits.METADATA_BYTES),
     _Rule("os-release", r"(?:etc|usr/lib)/os-release", limits.MIB),
     _Rule("python-metadata", rf"{_SITE}(?:METADATA|PKG-INFO)", 256 * limits.KIB, cut=True),
     _Rule("python-metadata", r"[^/]+\.egg-info", 256 * limits.KIB, cut=True),
