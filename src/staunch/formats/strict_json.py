@@ -82,6 +82,11 @@ class Node:
         return self._value is not None
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is a string, where a format allows a string or an object."""
+        return isinstance(self._value, str)
+
+    @property
     def path(self) -> str:
         """Where it stands: ``signatures[0].sig``."""
         return self._path

@@ -99,7 +99,9 @@ class VexNote:
     """A VEX statement that speaks of a finding.
 
     ``status`` and ``justification`` are VEX's words; ``author`` who said so; ``witness`` the
-    digest of a replayable witness, "" for a person's judgement.
+    name of the rule behind a replayable witness, "" where there is none. ``ground`` is
+    ``witness``, ``judgement`` (a person's, with an expiry) or ``statement`` (another's word).
+    ``refused`` says why the note does not count (expired, contradicted), "" where it may.
     """
 
     status: str
@@ -109,6 +111,26 @@ class VexNote:
     impact: str = ""
     witness: str = ""
     source: str = ""
+    timestamp: str = ""
+    expires: str = ""
+    ground: str = "statement"
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionNote:
+    """An exception that speaks of a finding: somebody accepted it, until a day.
+
+    ``expires`` is a day (``YYYY-MM-DD``); ``place`` where it stands, as ``file:line:column``.
+    ``refused`` says why it does not count (expired, not signed), "" where it may.
+    """
+
+    reason: str
+    owner: str
+    approver: str
+    expires: str
+    place: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +162,25 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     vex: tuple[VexNote, ...] = ()
     references: tuple[str, ...] = ()
+    exceptions: tuple[ExceptionNote, ...] = ()
+
+    @property
+    def state_after_vex(self) -> State:
+        """The state when VEX is believed; that of the feeds where nothing counts."""
+        note = next((each for each in self.vex if not each.refused), None)
+        if note is None or self.state in (State.FIXED, State.NOT_AFFECTED):
+            return self.state
+        return State(note.status)
+
+    @property
+    def accepted(self) -> ExceptionNote | None:
+        """The exception that holds, if one does."""
+        return next((each for each in self.exceptions if not each.refused), None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is affected, after VEX, and nobody accepted it."""
+        return self.state_after_vex is State.AFFECTED and self.accepted is None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from staunch.assemble.rules.base import BOTH, Context, Outcome, Rule, base_name, remove
 from staunch.errors import SpecError
+from staunch.formats.secrets import HINT, PRIVATE_KEY, SECRET_FOLDERS, SECRET_NAMES, TOKENS
 from staunch.model import limits
 from staunch.model.entry import Entry, Kind
 from staunch.model.spec import ImageSpec
@@ -14,34 +15,7 @@ from staunch.model.spec import ImageSpec
 _WINDOW = limits.MIB
 _OVERLAP = 4 * limits.KIB  # longer than the first line of a key, and than most tokens
 _REMEMBERED = 4 * limits.MIB  # larger files that held none are not searched again
-_NAMES = re.compile(
-    r"\.env(\.(?!example|sample|template|dist)[^/]*)?|\.netrc|_netrc|\.pypirc|\.npmrc|\.git-credentials|\.pgpass|\.htpasswd"
-    r"|\.dockercfg|\.my\.cnf|id_(rsa|dsa|ecdsa|ed25519)|.*\.(p12|pfx|jks|keystore|kdbx|ppk)"
-)
-_PLACES = re.compile(
-    r"(?:.*/)?(\.aws/credentials|\.docker/config\.json|\.kube/config|\.ssh/(?!known_hosts|authorized_keys).*"
-    r"|\.config/gcloud/.*|\.huggingface/token|\.cache/huggingface/token|\.azure/.*)"
-)
-_PRIVATE_KEY = re.compile(  # the line end may be written `\\n`, as in JSON
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[ \t]*(?:\\n|\r?\n)"
-    rb"(?:[A-Za-z0-9+/=]{12,}|[A-Za-z-]+:|\r?\n)"
-)
-_A_KEY = ("a private key", _PRIVATE_KEY)
-_TOKENS = (
-    ("a Hugging Face token", re.compile(rb"\bhf_[A-Za-z]{34}\b")),
-    (
-        "a GitHub token",
-        re.compile(rb"\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36}\b|\bgithub_pat_\w{60,}"),
-    ),
-    ("an AWS access key", re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b")),
-    ("an OpenAI key", re.compile(rb"\bsk-[A-Za-z0-9_-]{10,200}T3BlbkFJ[A-Za-z0-9_-]{16,}")),
-    ("an Anthropic key", re.compile(rb"\bsk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{60,}")),
-    ("a package index token", re.compile(rb"\bpypi-AgEI[A-Za-z0-9_-]{50,}")),
-    ("a Slack token", re.compile(rb"\bxox[abprs]-[A-Za-z0-9-]{20,}\b")),
-)
-_HINT = re.compile(  # what all of these begin with: most windows are passed over at its speed
-    rb"PRIVATE KEY|hf_|gh[pousr]_|github_pat_|AKIA|ASIA|sk-|pypi-AgEI|xox"
-)
+_A_KEY = ("a private key", PRIVATE_KEY)
 _KEY_FILE = re.compile(r".*\.(pem|key|p8|pkcs8)", re.IGNORECASE)
 
 
@@ -77,7 +51,7 @@ def _refuse_settings(spec: ImageSpec) -> None:
     found = {
         place: what
         for place, text in settings
-        for what, token in _TOKENS
+        for what, token in TOKENS
         if token.search(text.encode())
     }
     if found:
@@ -91,10 +65,10 @@ def _refuse_settings(spec: ImageSpec) -> None:
 
 def _refuse(context: Context, own: list[Entry]) -> None:
     """Raise SpecError when the spec's own files hold secrets: its author must know of them."""
-    holding = _holding(context, own, (_A_KEY, *_TOKENS))
+    holding = _holding(context, own, (_A_KEY, *TOKENS))
     found: list[tuple[str, str]] = []
     for entry in own:
-        if _NAMES.fullmatch(base_name(entry.path)) or _PLACES.fullmatch(entry.path):
+        if SECRET_NAMES.fullmatch(base_name(entry.path)) or SECRET_FOLDERS.fullmatch(entry.path):
             found.append((entry.path, "a file of that name holds credentials"))
         else:
             found.extend((entry.path, f"it holds {what}") for what in holding.get(entry.path, ()))
@@ -114,7 +88,7 @@ _Kinds = tuple[tuple[str, re.Pattern[bytes]], ...]
 def _holding(context: Context, entries: Iterable[Entry], kinds: _Kinds) -> dict[str, list[str]]:
     """What each FILE holds, by path, in the order of ``kinds``; files of any size, in windows."""
     store = context.payloads.store
-    record = f"no-secrets-{len(kinds)}-v1"  # another version wherever a pattern changes
+    record = f"no-secrets-{len(kinds)}-v2"  # another version wherever a pattern changes
     unique: dict[str, list[Entry]] = {}  # the same bytes under many names are read once
     for entry in entries:
         unique.setdefault(entry.digest.hex if entry.digest else entry.path, []).append(entry)
@@ -136,11 +110,11 @@ def _holding(context: Context, entries: Iterable[Entry], kinds: _Kinds) -> dict[
 def _search(pieces: Iterable[bytes], kinds: _Kinds) -> list[str]:
     found: set[str] = set()
     for window, first, last in _windows(pieces):
-        if _HINT.search(window):
+        if HINT.search(window):
             for what, pattern in kinds:
                 if what not in found and _in_window(pattern, window, first=first, last=last):
                     found.add(what)
-    return [what for what, _ in kinds if what in found]
+    return [what for what in dict.fromkeys(what for what, _ in kinds) if what in found]
 
 
 def _in_window(pattern: re.Pattern[bytes], window: bytes, *, first: bool, last: bool) -> bool:
