@@ -213,7 +213,7 @@ def statement_envelope(statement: bytes) -> bytes:
     return dsse.pae(intoto.PAYLOAD_TYPE, statement)
 
 
-def signature_statement(digest: Digest) -> bytes:
+def signature_statement(digest: Digest, name: str) -> bytes:
     """The statement that only says "signed", as cosign 3 writes it."""
-    subject = intoto.Subject(digest)
+    subject = intoto.Subject(digest, name)
     return intoto.format_statement(Statement((subject,), SIGNATURE_TYPE, strict_json.canonical({})))

@@ -75,7 +75,7 @@ def sign_image(
         repository: where it lies, and where the signature goes.
         image: its manifest or index.
         signer: who signs.
-        reference: the image's name without tag, for the older scheme's payload.
+        reference: the image's name without tag.
         schemes: where to put it.
         optional: the signer's own words for the older scheme's payload.
 
@@ -85,7 +85,7 @@ def sign_image(
     """
     written = []
     if Scheme.REFERRERS in schemes:
-        statement = signature_statement(image.digest)
+        statement = signature_statement(image.digest, reference)
         written.append(_refer(repository, image, statement, _bundle(signer, statement)))
     if Scheme.TAGS in schemes:
         key = _key(signer)
