@@ -6,7 +6,15 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
-from staunch.assemble.scripts import builtins, files, packaging, people, system, text  # noqa: F401
+from staunch.assemble.scripts import (  # noqa: F401 (they register their commands)
+    builtins,
+    files,
+    packaging,
+    pam,
+    people,
+    system,
+    text,
+)
 from staunch.assemble.scripts.evaluate import Shell, Unknowable, World
 from staunch.assemble.scripts.known import KNOWN
 from staunch.assemble.scripts.packaging import answers
