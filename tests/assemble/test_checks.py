@@ -81,7 +81,41 @@ class TestLibraries:
         )
         (note,) = run(wheel, wheels=facts)
         assert note.why == f"libb-1.so is found only once /{bundled} is loaded"
-        assert "needs libb-1.so" in faults(replace(wheel, id="deb:x", elf=tuple(facts.items()), entries=tuple(replace(e, owner="deb:x") for e in wheel.entries)))[0]  # fmt: skip
+
+    def test_plugins_of_packages(self):
+        """Java's libraries find libjvm.so because java loaded it; libcaca's GL driver finds nothing."""
+        jvm, net = "usr/lib/jvm/lib/server/libjvm.so", "usr/lib/jvm/lib/libnet.so"
+        java = part("deb:jre", {jvm: b"", net: b""}, elf={jvm: elf(), net: elf("libjvm.so")})
+        (note,) = run(java)
+        assert (note.path, note.why) == (net, f"libjvm.so is found only once /{jvm} is loaded")
+        plugin = f"{LIB}/caca/libgl.so.0"
+        needs = {plugin: elf("libGLU.so.1")}
+        (note,) = run(part("deb:libcaca0", {plugin: b""}, elf=needs))
+        assert note.why == (
+            "libGLU.so.1 is not in the image, and libcaca0 does not depend on it: "
+            "a plugin that cannot be loaded"
+        )
+
+    @pytest.mark.parametrize(
+        "depends", ["libglu1", "x (>= 1), libglu1t64 (= 2) | y", "libglu1 | z"]
+    )
+    def test_a_plugin_whose_package_depends_on_what_it_lacks(self, depends):
+        plugin = f"{LIB}/caca/libgl.so.0"
+        control = {"control": f"Package: x\nDepends: {depends}\n".encode()}
+        made = part("deb:x", {plugin: b""}, elf={plugin: elf("libGLU.so.1")}, metadata=control)
+        assert "needs libGLU.so.1, which is not there" in faults(made)[0]
+
+    def test_what_is_no_plugin(self):
+        """A library in the loader's folders, one that another needs, a program, one a rule took."""
+        needs = elf("libGLU.so.1")
+        faults(lib(f"{LIB}/liba.so.1", needs))
+        start = elf("libGLU.so.1", interpreter="/lib64/ld-linux-x86-64.so.2")
+        faults(lib("usr/lib/x/run", start))
+        used, program = "usr/lib/x/libused.so", "usr/bin/x 0755"
+        facts = {used: needs, "usr/bin/x": elf("libused.so", runpath=("/usr/lib/x",))}
+        faults(part("deb:x", {used: b"", program: b""}, elf=facts))
+        removed = (Removal("tests", "why", (f"{LIB}/libGLU.so.1",), 1),)
+        faults(lib("usr/lib/x/plugin.so", needs), removed=removed)
 
     def test_what_a_loader_brings_along_is_there_already(self):
         """A needs B and C by RUNPATH; B needs C without one: by then, C is loaded or being loaded."""
@@ -178,6 +212,11 @@ class TestLibraries:
         assert faults(part("wheel:x", {module: b""}), wheels={module: elf(machine=183)})
         data = f"{SITE}/x/attach_x86.so"
         (note,) = run(part("wheel:x", {data: b""}), wheels={data: elf(machine=3, bits=32)})
+        assert "it cannot be loaded" in note.why
+
+    def test_data_of_packages_may_be_of_any_machine(self):
+        """Go's packages carry programs for other machines, to test their reader with."""
+        (note,) = run(lib("usr/share/go/testdata/arm", elf(machine=183), "deb:golang-src"))
         assert "it cannot be loaded" in note.why
 
     def test_a_library_of_another_machine_is_no_answer(self):

@@ -25,7 +25,7 @@ _SHARED = (
     "as an ordinary user, bubblewrap maps one user only: "
     "the image's files all seem to be the running user's"
 )
-_UNFILTERED = "bubblewrap filters no system calls: only what the kernel lets any user do is open"
+_UNFILTERED = "bubblewrap filters no system calls, as runc, podman and docker do"
 _PER_PROCESS = "no control group can be made here: the memory limit holds for each process alone"
 
 

@@ -36,8 +36,10 @@ OPTIONAL = (
 def _tolerated() -> str:
     lines = [
         "Libraries of the GPU driver (`libcuda.so.1`, `libnvidia-*.so.1`, …) come from the host. A library"
-        " that the same wheel, or one it requires, brings under that name counts as loaded before; such"
-        " cases are noted in the report. These objects may miss libraries:",
+        " that the same wheel, or one it requires, brings under that name counts as loaded before; so"
+        " does one of the same Debian package for its plugins (libraries outside the loader's folders"
+        " that nothing needs). Such a plugin may miss a library that its package does not depend on."
+        " All these cases are noted in the report. These objects may miss libraries, too:",
         "",
         "| wheel | objects | what happens then |",
         "|---|---|---|",
