@@ -33,6 +33,8 @@ from staunch.fetch.archive import fetch_package
 from staunch.fetch.wheels import fetch_wheel
 from staunch.flows.fit import fits
 from staunch.flows.sbom import attach_sbom
+from staunch.flows.signed_build import Described, Signing, sign_build
+from staunch.flows.signing import Written
 from staunch.flows.world import World
 from staunch.formats import oci, zstd
 from staunch.formats.encoder import encoder
@@ -65,6 +67,7 @@ class BuildOptions:
     format: Format = "oci-dir"
     compression: Literal["zstd", "gzip"] = "zstd"
     tag: str = "latest"
+    signing: Signing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +88,17 @@ class PlatformReport:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. ``timings_s`` by phase, in order; cache counts segments and layers."""
+    """What a build did. ``timings_s`` by phase, in order; cache counts segments and layers.
+
+    ``signed`` are the manifests of signatures and attestations that were written beside the image.
+    """
 
     published: PublishedImage
     platforms: tuple[PlatformReport, ...]
     timings_s: tuple[tuple[str, float], ...]
     hits: int
     misses: int
+    signed: tuple[Written, ...] = ()
 
 
 @dataclass
@@ -142,19 +149,41 @@ def build(spec: ImageSpec, lock: Lock, world: World, options: BuildOptions) -> B
             why=f"the spec asks for {', '.join(map(str, spec.platforms))}",
             mend="name one with `--platform`, or write an `oci-archive`",
         )
+    if options.format == "docker-archive" and options.signing is not None:
+        raise SpecError(
+            "a docker archive cannot be signed",
+            why="it holds no manifest, and a signature is about one",
+            mend="write an `oci-dir` or an `oci-archive`",
+        )
+    started = world.clock.now()
     timings = _Timings()
     built = [
         _platform(spec, lock, platform, world, options, timings)
         for platform in sorted(spec.platforms)
     ]
+    signed: tuple[Written, ...] = ()
+    if options.signing is not None:
+        with timings.phase("sign"):
+            world.progress.step(f"signing with {options.signing.signer.name}")
+            signed = sign_build(
+                spec,
+                lock,
+                [Described(e.report.assembled, e.report.image, e.report.sbom) for e in built],
+                world.store,
+                options.signing,
+                compression=options.compression,
+                started=started,
+                finished=world.clock.now(),  # the second reading: provenance tells both
+            )
     with timings.phase("publish"):
-        published = _publish(spec, built, world, options)
+        published = _publish(spec, built, world, options, signed)
     return BuildReport(
         published,
         tuple(each.report for each in built),
         tuple(timings.seconds.items()),
         sum(each.hits for each in built),
         sum(each.misses for each in built),
+        signed,
     )
 
 
@@ -470,11 +499,16 @@ def environment(spec: ImageSpec) -> dict[str, str]:
 
 
 def _publish(
-    spec: ImageSpec, built: Sequence[_Built], world: World, options: BuildOptions
+    spec: ImageSpec,
+    built: Sequence[_Built],
+    world: World,
+    options: BuildOptions,
+    signed: Sequence[Written],
 ) -> PublishedImage:
     world.progress.step(f"writing {options.output}")
     images = [each.report.image for each in built]
     referrers = [each.report.described for each in built]
+    referrers += [each.descriptor for each in signed]
     if options.format == "docker-archive":
         return write_docker_archive(
             images, name=spec.name, tag=options.tag, out=options.output, store=world.store

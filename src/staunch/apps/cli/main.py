@@ -25,6 +25,7 @@ VERBS = {
     "test": "Run an image's own tests in a sandbox.",
     "run": "Run a command in an image, in a sandbox.",
     "sbom": "Print an image's software bill of materials.",
+    "key": "Make keys to sign with, and show them.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "store": "Check or shrink the store of downloads and layers.",
     "completion": "Print the completion script of a shell.",

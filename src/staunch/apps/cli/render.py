@@ -78,6 +78,10 @@ class Build:
                     for each in published.images
                 ],
             },
+            "signed": [
+                {"kind": each.kind, "digest": str(each.descriptor.digest)}
+                for each in self.report.signed
+            ],
             "foundation": str(self.spec.foundation),
             "profile": self.spec.profile.value,
             "output": str(published.path),
@@ -155,6 +159,10 @@ class Build:
             f"  written  {published.path}  ({_FORMS[self.form]})",
             f"  lock     {_near(self.lock_path)}",
         ]
+        if self.report.signed:
+            kinds = dict.fromkeys(short_type(each.kind) for each in self.report.signed)
+            words = ["signature" if "cosign/sign" in each else each for each in kinds]
+            lines.append(f"  signed   {', '.join(words)}")
         for each in self.report.platforms:
             lines += self._platform(each, verbose=verbose)
         lines += self._tests()

@@ -68,6 +68,19 @@ if TYPE_CHECKING:
 @options.store
 @click.option("--tag", default="latest", metavar="TAG", help="Tag inside the written image.")
 @click.option(
+    "--sign",
+    "key",
+    metavar="KEY",
+    help="Sign the image and attest SBOM and provenance with this key (see `staunch sign`), "
+    "or `keyless`.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Holds the key's passphrase. Default: $COSIGN_PASSWORD, else it is asked for.",
+)
+@click.option(
     "--test/--no-test", "testing", default=True, help="Run the image's tests. Default: yes."
 )
 def command(
@@ -83,6 +96,8 @@ def command(
     jobs: int | None,
     store: Path | None,
     tag: str,
+    key: str | None,
+    passphrase_file: Path | None,
     *,
     offline: bool,
     testing: bool,
@@ -111,7 +126,13 @@ def command(
     )
     path = lock_path(wanted.source, wanted.name, foundation=foundation)
     out = output or output_path(wanted.name, form)
-    how = BuildOptions(out, form, "gzip" if compression == "gzip" else "zstd", tag)
+    signing = None
+    if key is not None:  # before the work: a wrong passphrase should not cost a build
+        from staunch.apps.cli.signing import signer_of, signing_of
+
+        by = None if key == "keyless" else key
+        signing = signing_of(signer_of(by, passphrase_file, keyless=by is None))
+    how = BuildOptions(out, form, "gzip" if compression == "gzip" else "zstd", tag, signing)
     progress = console.progress()
     with world.open_world(
         wanted, store=store, offline=offline, jobs=jobs, progress=progress
