@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from staunch.model import limits
+from staunch.model.advisory import Advisory, Broken, Feed, Lifecycle, Reading, Stated, Support
 from staunch.model.digest import Digest
+from staunch.model.finding import Kev
 from staunch.model.image import Descriptor
 
 
@@ -497,4 +499,85 @@ class IdentityVerifier(Protocol):
             UntrustedError: something in it does not verify.
             UndecidedError: it cannot be verified here (no trust root, the library is missing).
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFile:
+    """A published file: ``name`` is below what was asked for, ``changed`` RFC 3339, "" if untold."""
+
+    name: str
+    blob: Blob
+    changed: str = ""
+
+
+class AdvisoryChange(Protocol):
+    """Feeds on their way into a database; see ``adapters.advisory_build``."""
+
+    def add(
+        self,
+        reading: Reading,
+        *,
+        digest: str = "",
+        retrieved: str = "",
+        source: str = "",
+        accept: bool = False,
+    ) -> Feed:
+        """Take a feed in; it replaces the one of its name, or is added to it.
+
+        Raises:
+            UntrustedError: it is damaged, shrank, or went back in time.
+        """
+        ...
+
+
+class Advisories(Protocol):
+    """What the feeds of one database say. All answers are sorted.
+
+    Raises (every method):
+        UntrustedError: the database is damaged.
+    """
+
+    def feeds(self) -> tuple[Feed, ...]:
+        """Every feed."""
+        ...
+
+    def broken(self, feed: str) -> tuple[Broken, ...]:
+        """Examples of a feed's records that could not be read."""
+        ...
+
+    def facts(self, namespace: str, package: str) -> tuple[Stated, ...]:
+        """What is said of one package name in one namespace."""
+        ...
+
+    def stated(self, identifier: str) -> tuple[Stated, ...]:
+        """What every record of that very id says, of whatever package. Slow: reads all facts."""
+        ...
+
+    def names(self, identifier: str) -> tuple[str, ...]:
+        """Every name of the vulnerability; itself alone where no other is known."""
+        ...
+
+    def records(self, identifier: str) -> tuple[tuple[str, Advisory], ...]:
+        """Feed and record for every record of that very id, without facts."""
+        ...
+
+    def kev(self, cve: str) -> Kev | None:
+        """CISA's entry for a CVE."""
+        ...
+
+    def epss(self, cve: str) -> tuple[float, float] | None:
+        """Score and percentile of a CVE."""
+        ...
+
+    def lifecycles(self, distribution: str) -> tuple[Lifecycle, ...]:
+        """Every release of a distribution whose dates are known."""
+        ...
+
+    def supports(self, distribution: str) -> tuple[Support, ...]:
+        """Every package of a distribution whose support ended or is limited."""
+        ...
+
+    def platforms(self, content_set: str) -> tuple[str, ...]:
+        """The CPEs that a Red Hat repository serves."""
         ...

@@ -54,8 +54,17 @@ JUNK = [
 ]
 
 
-def test_the_four_families_are_there() -> None:
-    assert {named.name for named in ALL} >= {"apk", "deb", "pypi", "rpm"}
+def test_the_families_are_there() -> None:
+    assert {named.name for named in ALL} >= {
+        "apk",
+        "deb",
+        "pypi",
+        "rpm",
+        "npm",
+        "golang",
+        "cargo",
+        "maven",
+    }
 
 
 @each

@@ -185,10 +185,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class FeedState:
-    """One feed that an answer rests on; dates are RFC 3339, "" where untold."""
+    """One feed that an answer rests on; dates are RFC 3339, "" where untold.
+
+    ``note`` says in words what cannot be expected of it (stale, lists fixes only, broken records).
+    """
 
     name: str
     digest: str
     retrieved: str
     newest: str
     stale: bool
+    note: str = ""

@@ -24,6 +24,7 @@ VERBS = {
     "build": "Build an image from a spec or a catalogue entry.",
     "test": "Run an image's own tests in a sandbox.",
     "run": "Run a command in an image, in a sandbox.",
+    "db": "Fill and check the database of advisories.",
     "sbom": "Print an image's software bill of materials.",
     "key": "Make keys to sign with, and show them.",
     "schema": "Print the JSON Schema of specs, for editors.",

@@ -1,0 +1,468 @@
+"""Writing the database of advisories (ADR 0016).
+
+New items go into a scratch file; old and new are then merged into a fresh file in a fixed order,
+which is renamed into place. A reader sees the old database or the new one, a killed import leaves
+the old one, and equal feeds give equal bytes (with one version of SQLite), in whatever order they
+were added.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import assert_never
+
+from staunch.adapters.advisory_db import APPLICATION, INDEXES, SCHEMA, TABLES, AdvisoryDatabase
+from staunch.errors import HostError, UntrustedError
+from staunch.formats.advisory_rows import advisory_row, affected_row, dump, feed_row
+from staunch.model.advisory import (
+    Advisory,
+    Broken,
+    ContentSet,
+    EpssScore,
+    Feed,
+    Item,
+    KevEntry,
+    Lifecycle,
+    Reading,
+    Support,
+)
+
+__all__ = ["Change", "change"]
+
+SHRINK = 0.8  # a feed with fewer than this share of the records it had is refused
+BROKEN = 0.5  # with more broken records than this share it is no feed
+_EXAMPLES = 50  # broken records that a database tells
+_BATCH = 5000
+_SCRATCH = """
+CREATE TABLE record(id INTEGER PRIMARY KEY, feed TEXT, key TEXT, name TEXT, digest BLOB, body TEXT);
+CREATE TABLE fact(namespace TEXT, package TEXT, record INTEGER, place INTEGER, body TEXT);
+CREATE TABLE single(feed TEXT, kind TEXT, key TEXT, digest BLOB, body TEXT);
+CREATE TABLE broken(feed TEXT, place TEXT, why TEXT);
+"""
+_UNSAFE = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
+
+
+@contextmanager
+def change(path: Path) -> Iterator[Change]:
+    """Change the database at ``path`` (made if missing); committed on leaving without an error.
+
+    Two changes of one database wait for each other.
+
+    Raises:
+        SpecError: there is something else at ``path``.
+        HostError: it cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    made = scratch.with_name(scratch.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f".{path.name}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            old = AdvisoryDatabase(path) if path.exists() else None
+            try:
+                changing = Change(scratch, old)
+                yield changing
+                changing.write(made, path)
+                made.replace(path)
+                _sync_folder(path.parent)
+            finally:
+                if old is not None:
+                    old.close()
+    except (OSError, sqlite3.OperationalError) as error:
+        raise HostError(
+            f"cannot write the advisory database {path}",
+            why=getattr(error, "strerror", None) or str(error),
+            mend="check the folder's permissions and the free space",
+        ) from error
+    finally:
+        for each in (scratch, made):
+            with suppress(OSError):  # what cannot be written cannot be removed, either
+                each.unlink(missing_ok=True)
+
+
+class Change:
+    """Feeds on their way into a database."""
+
+    def __init__(self, scratch: Path, old: AdvisoryDatabase | None) -> None:
+        """Begin, with the database that there is."""
+        self._old = {feed.name: feed for feed in old.feeds()} if old else {}
+        self._old_broken = {name: old.broken(name) for name in self._old} if old else {}
+        self._feeds: dict[str, tuple[Feed, bool]] = {}
+        self._gone: set[str] = set()
+        self._db = sqlite3.connect(scratch, isolation_level=None)
+        self._db.executescript(_UNSAFE + _SCRATCH)
+        self._number = 0
+
+    def add(
+        self,
+        reading: Reading,
+        *,
+        digest: str = "",
+        retrieved: str = "",
+        source: str = "",
+        accept: bool = False,
+    ) -> Feed:
+        """Take a feed in; it replaces the one of its name, or is added to it (``Reading.whole``).
+
+        Args:
+            reading: the feed.
+            digest: of the file or files as they were published.
+            retrieved: when they were got, RFC 3339.
+            source: where they came from (a file's name, a URL without secrets).
+            accept: take it although it shrank, went back in time or is mostly broken.
+
+        Raises:
+            UntrustedError: the feed is damaged, or may be no better than the one there is.
+        """
+        self._db.execute("BEGIN")
+        try:
+            feed, broken = self._take(reading)
+            feed = replace(feed, digest=digest, retrieved=retrieved, source=source)
+            if not accept:
+                _check(reading, feed, self._old.get(feed.name) if reading.whole else None)
+            self._db.executemany(
+                "INSERT INTO broken VALUES (?, ?, ?)",
+                [(feed.name, each.where[:200], each.why[:300]) for each in broken],
+            )
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK") if self._db.in_transaction else None
+            raise
+        self._feeds[feed.name] = (feed, reading.whole)
+        return feed
+
+    def forget(self, name: str) -> bool:
+        """Remove a feed; whether there was one."""
+        self._gone.add(name)
+        return name in self._old
+
+    def _take(self, reading: Reading) -> tuple[Feed, list[Broken]]:
+        seen = _Seen()
+        marker = f"\x00{len(self._feeds)}"  # until the feed's name is known
+        for batch in _batches(reading.items):
+            self._store(batch, marker, seen)
+        name = reading.feed.name or seen.name(reading.feed.format)
+        if name in self._feeds:
+            for table in ("record", "single", "broken"):
+                self._drop_earlier(table, name, marker)
+        for table in ("record", "single"):
+            self._db.execute(f"UPDATE {table} SET feed = ? WHERE feed = ?", (name, marker))  # noqa: S608  our own names
+        feed = replace(
+            reading.feed,
+            name=name,
+            covers=reading.feed.covers
+            or (() if reading.feed.partial else tuple(sorted(seen.namespaces))),
+            newest=reading.feed.newest or seen.newest,
+            records=seen.records,
+            broken=seen.broken_count,
+        )
+        return feed, seen.broken
+
+    def _drop_earlier(self, table: str, name: str, marker: str) -> None:
+        """A feed given twice in one change: later records replace earlier ones of the same key."""
+        if table == "broken":
+            return
+        keys = f"SELECT key FROM {table} WHERE feed = ?"  # noqa: S608  our own names
+        if table == "record":
+            self._db.execute(
+                "DELETE FROM fact WHERE record IN (SELECT id FROM record WHERE feed = ? "
+                "AND key IN (SELECT key FROM record WHERE feed = ?))",
+                (name, marker),
+            )
+        self._db.execute(
+            f"DELETE FROM {table} WHERE feed = ? AND key IN ({keys})",  # noqa: S608  our own names
+            (name, marker),
+        )
+
+    def _store(self, batch: list[Item], marker: str, seen: _Seen) -> None:
+        records, facts, singles = [], [], []
+        for item in batch:
+            match item:
+                case Advisory():
+                    body = advisory_row(item)
+                    rows = [
+                        (each.namespace, each.package, affected_row(each)) for each in item.affected
+                    ]
+                    self._number += 1
+                    digest = _digest(item.id, body, *(part for row in rows for part in row))
+                    records.append(
+                        (self._number, marker, item.key or item.id, item.id, digest, body)
+                    )
+                    facts += [
+                        (namespace, package, self._number, place, row)
+                        for place, (namespace, package, row) in enumerate(rows)
+                    ]
+                    seen.record(item)
+                case Broken():
+                    seen.broke(item)
+                case _:
+                    kind, key, value = _single(item)
+                    singles.append((marker, kind, key, _digest(kind, key, value), value))
+                    seen.records += 1
+        self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", records)
+        self._db.executemany("INSERT INTO fact VALUES (?, ?, ?, ?, ?)", facts)
+        self._db.executemany("INSERT INTO single VALUES (?, ?, ?, ?, ?)", singles)
+
+    def write(self, made: Path, path: Path) -> None:
+        """Merge old and new into the file ``made``, in a fixed order."""
+        self._db.execute("CREATE INDEX scratch_record ON record(feed, key)")
+        self._db.close()
+        _touch(made)
+        out = sqlite3.connect(made, isolation_level=None)
+        try:
+            out.executescript(
+                f"PRAGMA page_size = 4096; PRAGMA application_id = {APPLICATION}; "
+                f"PRAGMA user_version = {SCHEMA}; {_UNSAFE} {TABLES}"
+            )
+            scratch = made.with_name(made.name.removesuffix(".new"))
+            out.execute("ATTACH ? AS new", (str(scratch),))
+            out.execute("ATTACH ? AS old", (str(path) if path.exists() else ":memory:",))
+            if not path.exists():
+                out.executescript(TABLES.replace("CREATE TABLE ", "CREATE TABLE old."))
+            out.execute("BEGIN")
+            self._merge(out)
+            _alias_groups(out)
+            content = _content(out)
+            out.execute("INSERT INTO meta VALUES ('content', ?)", (content,))
+            out.execute("COMMIT")
+            out.executescript(INDEXES)
+            out.execute("DETACH new")
+            out.execute("DETACH old")
+            out.execute("VACUUM")
+        finally:
+            out.close()
+        descriptor = os.open(made, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _merge(self, out: sqlite3.Connection) -> None:
+        kept = {
+            name: feed
+            for name, feed in self._old.items()
+            if name not in self._gone and not self._feeds.get(name, (feed, False))[1]
+        }
+        names = sorted(kept.keys() | self._feeds.keys())
+        out.execute("CREATE TEMP TABLE ids(name TEXT PRIMARY KEY, id INTEGER)")
+        out.executemany("INSERT INTO ids VALUES (?, ?)", [(n, i) for i, n in enumerate(names, 1)])
+        out.execute("CREATE TEMP TABLE kept(old INTEGER PRIMARY KEY, id INTEGER)")
+        out.executemany(
+            "INSERT INTO kept SELECT feed.id, ids.id FROM old.feed JOIN ids USING (name) "
+            "WHERE name = ?",
+            [(name,) for name in kept],
+        )
+        for statement in _MERGE.split(";\n"):
+            out.execute(statement)
+        for name in names:
+            self._write_feed(out, name, kept.get(name))
+
+    def _write_feed(self, out: sqlite3.Connection, name: str, old: Feed | None) -> None:
+        (number,) = out.execute("SELECT id FROM ids WHERE name = ?", (name,)).fetchone()
+        broken = {(each.where, each.why) for each in self._old_broken.get(name, ()) if old}
+        broken |= set(out.execute("SELECT place, why FROM new.broken WHERE feed = ?", (name,)))
+        if name in self._feeds:
+            feed, _ = self._feeds[name]
+            if old is not None:
+                feed = _joined(out, number, old, feed)
+        else:
+            assert old is not None  # noqa: S101  names are those of old and new feeds
+            feed = old
+        out.execute("INSERT INTO feed VALUES (?, ?, ?)", (number, name, feed_row(feed)))
+        out.executemany(
+            "INSERT INTO broken VALUES (?, ?, ?)",
+            [(number, *each) for each in sorted(broken)[:_EXAMPLES]],
+        )
+
+
+_MERGE = """
+CREATE TEMP TABLE both(src INTEGER, id INTEGER, feed INTEGER, key TEXT, name TEXT, digest BLOB, body TEXT);
+INSERT INTO both SELECT 0, record.id, kept.id, key, record.name, digest, body
+  FROM old.record JOIN kept ON kept.old = record.feed
+  WHERE NOT EXISTS (SELECT 1 FROM new.record AS newer JOIN ids ON ids.name = newer.feed
+                    WHERE ids.id = kept.id AND newer.key = record.key);
+INSERT INTO both SELECT 1, record.id, ids.id, key, record.name, digest, body
+  FROM new.record JOIN ids ON ids.name = record.feed;
+CREATE TEMP TABLE numbered(src INTEGER, id INTEGER, number INTEGER, PRIMARY KEY(src, id)) WITHOUT ROWID;
+INSERT INTO numbered SELECT src, id, row_number() OVER (ORDER BY feed, key, digest, src) FROM both;
+INSERT INTO record SELECT number, feed, key, name, digest, body
+  FROM both JOIN numbered USING (src, id) ORDER BY number;
+INSERT INTO fact SELECT namespace, package, number, place, body FROM (
+    SELECT namespace, package, number, place, body FROM old.fact
+      JOIN numbered ON src = 0 AND id = fact.record
+    UNION ALL
+    SELECT namespace, package, number, place, body FROM new.fact
+      JOIN numbered ON src = 1 AND id = fact.record)
+  ORDER BY namespace, package, number, place;
+INSERT OR IGNORE INTO single SELECT feed, kind, key, body FROM (
+    SELECT ids.id AS feed, kind, key, body, 1 AS src FROM new.single JOIN ids ON ids.name = single.feed
+    UNION ALL
+    SELECT kept.id, kind, key, body, 0 FROM old.single JOIN kept ON kept.old = single.feed)
+  ORDER BY kind, key, feed, src DESC, body DESC;
+"""
+
+
+class _Seen:
+    """What went by of one feed."""
+
+    def __init__(self) -> None:
+        self.records = self.broken_count = 0
+        self.newest = ""
+        self.namespaces: set[str] = set()
+        self.broken: list[Broken] = []
+        self._families: Counter[str] = Counter()
+
+    def record(self, item: Advisory) -> None:
+        self.records += 1
+        self.newest = max(self.newest, item.modified)
+        for each in item.affected:
+            self.namespaces.add(each.namespace)
+            self._families[each.namespace.partition(":")[0]] += 1
+
+    def broke(self, item: Broken) -> None:
+        self.broken_count += 1
+        if len(self.broken) < _EXAMPLES:
+            self.broken.append(item)
+
+    def name(self, format_: str) -> str:
+        """``osv:pypi``: after the family that most facts are of."""
+        ranked = sorted(self._families.items(), key=lambda each: (-each[1], each[0]))
+        return f"{format_}:{ranked[0][0]}" if ranked else format_
+
+
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _single(item: KevEntry | EpssScore | Lifecycle | Support | ContentSet) -> tuple[str, str, str]:
+    """Kind, key and body of an item that is no advisory."""
+    match item:
+        case KevEntry():
+            return "kev", item.cve, dump({**asdict(item.kev), "name": item.name})
+        case EpssScore():
+            return "epss", item.cve, f"[{item.score!r},{item.percentile!r}]"
+        case Lifecycle():
+            return "lifecycle", f"{item.distribution}|{item.codename}", dump(asdict(item))
+        case Support():
+            key = f"{item.distribution}|{item.release}|{item.kind}|{item.pattern}"
+            return "support", key, dump(asdict(item))
+        case ContentSet():
+            return "content-set", f"{item.name}|{item.cpe}", dump(asdict(item))
+        case _:
+            assert_never(item)
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+def _check(reading: Reading, feed: Feed, old: Feed | None) -> None:
+    """The rules that a new state of a feed must hold (issue 5: shrink, time; and it must be one)."""
+    mend = "fetch it again; if the change is right, tell so with `--accept`"
+    empty = not feed.records and not (reading.may_be_empty and not feed.broken)
+    if empty or feed.broken > BROKEN * (feed.records + feed.broken):
+        raise UntrustedError(
+            f"feed {feed.name} is not usable",
+            why=f"{feed.records:,} of its records could be read, {feed.broken:,} could not",
+            mend=mend,
+        )
+    if old is None:
+        return
+    if feed.records < SHRINK * old.records:
+        raise UntrustedError(
+            f"feed {feed.name} shrank",
+            why=f"it had {old.records:,} records, now it has {feed.records:,}",
+            mend=mend,
+        )
+    if feed.newest and old.newest and feed.newest < old.newest:
+        raise UntrustedError(
+            f"feed {feed.name} went back in time",
+            why=f"its newest record was of {old.newest}, now it is of {feed.newest}",
+            mend=mend,
+        )
+
+
+def _joined(out: sqlite3.Connection, number: int, old: Feed, new: Feed) -> Feed:
+    """A feed to which records were added: counts and digest of all of it."""
+    total = hashlib.sha256()
+    count = 0
+    rows = out.execute("SELECT digest FROM record WHERE feed = ? ORDER BY id", (number,))
+    for count, (digest,) in enumerate(rows, 1):  # noqa: B007  counted
+        total.update(digest)
+    return replace(
+        new,
+        covers=tuple(sorted({*old.covers, *new.covers})),
+        digest=f"sha256:{total.hexdigest()}",
+        retrieved=max(old.retrieved, new.retrieved),
+        newest=max(old.newest, new.newest),
+        partial=new.partial if old.partial else "",
+        records=count,
+        broken=old.broken + new.broken,
+    )
+
+
+def _alias_groups(out: sqlite3.Connection) -> None:
+    """Union-find over ``aliases`` of records that are not withdrawn; ``upstream`` never merges."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (above := parent.setdefault(name, name)) != name:
+            parent[name] = parent[above]
+            name = parent[name]
+        return name
+
+    rows = out.execute(
+        "SELECT name, json_extract(body, '$.aliases') FROM record "
+        "WHERE json_extract(body, '$.aliases') IS NOT NULL "
+        "AND json_extract(body, '$.withdrawn') IS NULL ORDER BY id"
+    )
+    for name, aliases in rows:
+        for alias in json.loads(aliases):
+            one, other = sorted((root(name), root(alias)))
+            parent[other] = one
+    groups = {name: root(name) for name in parent}
+    numbers = {name: number for number, name in enumerate(sorted(set(groups.values())), 1)}
+    out.executemany(
+        "INSERT INTO alias VALUES (?, ?)",
+        [(name, numbers[group]) for name, group in sorted(groups.items())],
+    )
+
+
+def _content(out: sqlite3.Connection) -> str:
+    total = hashlib.sha256()
+    for query in (
+        "SELECT name, body FROM feed ORDER BY name",
+        "SELECT feed, key, hex(digest) FROM record ORDER BY id",
+        "SELECT kind, key, feed, body FROM single ORDER BY kind, key, feed",
+    ):
+        for row in out.execute(query):
+            total.update("\0".join(map(str, row)).encode() + b"\n")
+    return f"sha256:{total.hexdigest()}"
+
+
+def _touch(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""``staunch db``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from staunch.apps.cli.console import Console, verb
+
+if TYPE_CHECKING:
+    from staunch.model.advisory import Feed
+
+_FORMATS = (
+    "osv", "secdb", "debian-tracker", "kev", "epss", "lifecycle",
+)  # fmt: skip
+
+database = click.option(
+    "--db",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The database. Default: $STAUNCH_DB, else $XDG_DATA_HOME/staunch/advisories.db.",
+)
+
+
+@click.group("db", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Fill and check the database of advisories.
+
+    Advisories come from each ecosystem's own feed. What no feed speaks for is unassessed, never clean.
+    """
+
+
+@verb("import", epilog="Example: `staunch db import --db a.db --format osv PyPI/all.zip`")
+@database
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(_FORMATS),
+    required=True,
+    help="What the files are; see docs/advisories.md.",
+)
+@click.option(
+    "--retrieved",
+    metavar="TIME",
+    default="",
+    help="When they were got (RFC 3339). Default: when the newest file was last changed.",
+)
+@click.option(
+    "--accept", is_flag=True, help="Take a feed although it shrank by a fifth or went back in time."
+)
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
+)
+def import_(
+    console: Console,
+    path: Path | None,
+    format_: str,
+    retrieved: str,
+    accept: bool,  # noqa: FBT001  click passes by name
+    paths: tuple[Path, ...],
+) -> None:
+    """Add feeds from files or folders to the database (made if missing).
+
+    All or nothing: a file that cannot be read leaves the database as it was.
+    """
+    from staunch.adapters.advisory_build import change
+    from staunch.adapters.advisory_db import default_path
+    from staunch.adapters.feed_files import feed_files
+    from staunch.flows.advisories import import_feeds
+
+    where, when = path or default_path(), _moment(retrieved)
+    with feed_files(paths) as (files, folder), change(where) as changing:
+        feeds = import_feeds(
+            changing,
+            format_,
+            files,
+            whole_folder=folder,
+            retrieved=when,
+            accept=accept,
+        )
+    document = {
+        "schema": "staunch.dev/db-import/v1",
+        "db": str(where),
+        "feeds": [_feed(each) for each in feeds],
+    }
+    lines = [f"{where}: {len(feeds)} feed{'s' if len(feeds) > 1 else ''} added"]
+    lines += [f"  {_line(each)}" for each in feeds]
+    console.answer(document, "\n".join(lines))
+
+
+@verb("status", epilog="Example: `staunch db status`")
+@database
+def status(console: Console, path: Path | None) -> int:
+    """List the feeds of the database, their age, and what is stale.
+
+    Exit code 3 when a feed is stale or has records that could not be read.
+    """
+    from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+    from staunch.adapters.clock import SystemClock
+    from staunch.match.feeds import feed_gaps, is_stale
+
+    where = path or default_path()
+    now = SystemClock().now()
+    with AdvisoryDatabase(where) as opened:
+        feeds = opened.feeds()
+        gaps = list(feed_gaps(feeds, now=now))
+        document = {
+            "schema": "staunch.dev/db-status/v1",
+            "db": str(where),
+            "content": opened.content,
+            "feeds": [
+                {
+                    **_feed(each),
+                    "stale": bool(is_stale(each, now)),
+                    "why": is_stale(each, now),
+                    "broken_examples": [
+                        {"where": one.where, "why": one.why} for one in opened.broken(each.name)
+                    ],
+                }
+                for each in feeds
+            ],
+        }
+    lines = [f"{where}: {len(feeds)} feeds"]
+    for each in feeds:
+        why = is_stale(each, now)
+        lines.append(f"  {_line(each)}{'; STALE: ' + why if why else ''}")
+    console.answer(document, "\n".join(lines))
+    return 3 if gaps else 0
+
+
+def _feed(feed: Feed) -> dict[str, object]:
+    return {
+        "name": feed.name,
+        "format": feed.format,
+        "digest": feed.digest,
+        "retrieved": feed.retrieved,
+        "newest": feed.newest,
+        "records": feed.records,
+        "broken": feed.broken,
+        "covers": list(feed.covers),
+        "partial": feed.partial,
+        "source": feed.source,
+    }
+
+
+def _line(feed: Feed) -> str:
+    line = f"{feed.name}: {feed.records:,} records"
+    if feed.broken:
+        line += f", {feed.broken:,} could not be read"
+    line += f", retrieved {feed.retrieved[:10] or 'at an unknown time'}"
+    if feed.newest:
+        line += f", newest {feed.newest[:10]}"
+    return line + (f" ({feed.partial})" if feed.partial else "")
+
+
+def _moment(text: str) -> str:
+    """As RFC 3339 in UTC."""
+    from datetime import UTC, datetime
+
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("a time such as 2026-11-27T12:00:00Z is wanted") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+command.add_command(import_)
+command.add_command(status)

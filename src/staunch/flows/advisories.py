@@ -1,0 +1,210 @@
+"""Feeds into a database: which reader reads which file of a format."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from staunch.errors import SpecError
+from staunch.formats import debian_tracker, exploited, lifecycle, osv, secdb
+from staunch.formats.feed_json import DOCUMENT_BYTES, damaged
+from staunch.formats.stream import blob_chunks, inflate
+from staunch.model import limits
+from staunch.model.advisory import Feed, Item, Reading
+from staunch.ports import AdvisoryChange, Blob, FeedFile
+
+FEED_BYTES = 4 * limits.GIB  # of one file, unpacked
+_PACKED = {".xz": "xz", ".gz": "gz", ".zst": "zst", ".bz2": "bz2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A reading, and what is known of the files it comes from."""
+
+    reading: Reading
+    files: tuple[FeedFile, ...]
+
+
+def import_feeds(
+    change: AdvisoryChange,
+    format_: str,
+    files: Sequence[FeedFile],
+    *,
+    whole_folder: bool,
+    retrieved: str = "",
+    source: str = "",
+    accept: bool = False,
+) -> tuple[Feed, ...]:
+    """Read files of one format into a database.
+
+    Args:
+        change: the database.
+        format_: one of ``FORMATS``.
+        files: sorted.
+        whole_folder: a folder was named, so single records are taken for the whole feed.
+        retrieved: when they were got; "" takes the newest file's time of change.
+        source: where they came from, for reports.
+        accept: take a feed that shrank or went back in time.
+
+    Returns:
+        The feeds, as they now are.
+
+    Raises:
+        SpecError: no such format.
+        UntrustedError: a file is damaged, or the feed is refused.
+    """
+    reader = FORMATS.get(format_)
+    if reader is None:
+        raise SpecError(
+            f"no feed format {format_[:40]!r}",
+            why=f"Staunch reads {', '.join(FORMATS)}",
+            mend="name one of these with `--format`",
+        )
+    added = []
+    for each in reader(files, whole_folder):
+        feed = change.add(
+            each.reading,
+            digest=_digest(each.files),
+            retrieved=retrieved or max((file.changed for file in each.files), default=""),
+            source=source or ", ".join(sorted({file.name for file in each.files})[:3]),
+            accept=accept,
+        )
+        added.append(feed)
+    return tuple(added)
+
+
+def _osv(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  # noqa: FBT001  one shape for all readers
+    single = []
+    for each in files:
+        stem, _ = _stem(each.name)
+        if each.name.endswith(".zip"):
+            yield Source(osv.read_zip(each.blob, what=each.name), (each,))
+        elif stem.endswith(".tar"):
+            yield Source(osv.read_tar_records(chunks(each), what=each.name), (each,))
+        elif stem.endswith((".json", ".jsonl")):
+            single.append(each)
+    if single:
+        documents = ((each.name, _whole(each)) for each in single)
+        yield Source(osv.read_records(documents, whole=whole_folder), tuple(single))
+    if not single and not any(_stem(each.name)[0].endswith((".zip", ".tar")) for each in files):
+        raise _nothing("osv", ".zip, .tar(.xz|.gz|.zst) and .json", files)
+
+
+def _secdb(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    known = [each for each in files if _stem(each.name)[0].endswith((".json", ".yaml", ".yml"))]
+    if not known:
+        raise _nothing("secdb", ".json (secdb) and .yaml (rejections)", files)
+    rejected: list[Item] = []
+    sources: list[FeedFile] = []
+    for each in known:
+        data = _whole(each)
+        if _stem(each.name)[0].endswith(".json"):
+            yield Source(secdb.read_secdb(data, what=each.name), (each,))
+        else:
+            reading = secdb.read_rejections(data, what=each.name)
+            rejected += reading.items
+            sources.append(each)
+    if sources:
+        feed = Feed("secdb:alpine/rejections", "secdb", partial=secdb.REJECTED_ONLY)
+        yield Source(Reading(feed, iter(rejected)), tuple(sources))
+
+
+def _tracker(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    found = False
+    for each in files:
+        stem = _stem(each.name)[0]
+        if stem.endswith(".json"):
+            yield Source(debian_tracker.read_tracker(chunks(each), what=each.name), (each,))
+        elif re.search(r"(?:^|/|\.)list$", stem):
+            yield Source(debian_tracker.read_list(_whole(each), what=each.name), (each,))
+        else:
+            continue
+        found = True
+    if not found:
+        raise _nothing("debian-tracker", ".json and `list`", files)
+
+
+def _kev(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    for each in files:
+        yield Source(exploited.read_kev(_whole(each), what=each.name), (each,))
+
+
+def _epss(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    for each in files:
+        yield Source(exploited.read_epss(chunks(each), what=each.name), (each,))
+
+
+def _lifecycle(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    for each in files:
+        name = each.name.rpartition("/")[2]
+        if name.endswith(".csv"):
+            reading = lifecycle.read_distro_info(
+                _whole(each), distribution=name.removesuffix(".csv"), what=each.name
+            )
+        else:
+            reading = lifecycle.read_support(_whole(each), name=name, what=each.name)
+        yield Source(reading, (each,))
+
+
+FORMATS: dict[str, Callable[[Sequence[FeedFile], bool], Iterator[Source]]] = {
+    "osv": _osv,
+    "secdb": _secdb,
+    "debian-tracker": _tracker,
+    "kev": _kev,
+    "epss": _epss,
+    "lifecycle": _lifecycle,
+}
+
+
+def chunks(file: FeedFile) -> Iterator[bytes]:
+    """The file's bytes, unpacked where its name ends like a packed one."""
+    return inflate(
+        blob_chunks(file.blob),
+        format=_stem(file.name)[1],
+        max_bytes=FEED_BYTES,
+        packed_size=file.blob.size,
+        what=file.name,
+    )
+
+
+def _whole(file: FeedFile) -> bytes:
+    """All of it, unpacked; DOCUMENT_BYTES at most."""
+    data = bytearray()
+    for chunk in chunks(file):
+        data += chunk
+        if len(data) > DOCUMENT_BYTES:
+            raise damaged(file.name, f"it is over the limit of {DOCUMENT_BYTES:,} bytes")
+    return bytes(data)
+
+
+def _stem(name: str) -> tuple[str, str]:
+    """The name without the ending of a compression, and the compression."""
+    for ending, format_ in _PACKED.items():
+        if name.endswith(ending):
+            return name.removesuffix(ending), format_
+    return name, "none"
+
+
+def _digest(files: Sequence[FeedFile]) -> str:
+    """Of one file its own; of several, that of their listing (digest, two spaces, name)."""
+    listing = sorted(f"{_sha256(each.blob)}  {each.name}\n" for each in files)
+    if len(files) == 1:
+        return f"sha256:{listing[0][:64]}"
+    return f"sha256:{hashlib.sha256(''.join(listing).encode()).hexdigest()}"
+
+
+def _sha256(blob: Blob) -> str:
+    total = hashlib.sha256()
+    for chunk in blob_chunks(blob):
+        total.update(chunk)
+    return total.hexdigest()
+
+
+def _nothing(format_: str, known: str, files: Sequence[FeedFile]) -> SpecError:
+    return SpecError(
+        f"no file of format {format_} among {', '.join(each.name for each in files[:5])}",
+        why=f"its files end in {known}",
+        mend="check `--format` and the paths",
+    )

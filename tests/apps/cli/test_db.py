@@ -1,0 +1,49 @@
+"""``staunch db`` as users run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from staunch.apps.cli.commands import db as verb
+from staunch.flows.advisories import FORMATS
+from tests.support.advisories import DATA
+from tests.support.cli import Staunch
+
+
+def test_import_and_status(tmp_path: Path) -> None:
+    staunch = Staunch(tmp_path / "store")
+    db, now = tmp_path / "a.db", {"SOURCE_DATE_EPOCH": "1728400000"}  # 2024-10-08
+    feed = DATA / "pypi-osv" / "all.zip"
+    done = staunch(
+        "db", "import", "--db", db, "--format", "osv", "--retrieved", "2024-10-08T12:00:00Z", feed
+    )
+    assert done.out.splitlines()[1].strip() == (
+        "osv:pypi: 1,316 records, retrieved 2024-10-08, newest 2024-10-08"
+    )
+    status = staunch("db", "status", "--db", db, "--json", **now).document
+    assert status["schema"] == "staunch.dev/db-status/v1"
+    assert [(each["name"], each["stale"]) for each in status["feeds"]] == [("osv:pypi", False)]
+    late = staunch("db", "status", "--db", db, code=3)
+    assert "STALE: retrieved" in late.out
+
+
+def test_what_cannot_be_read_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    staunch = Staunch(tmp_path / "store")
+    db, half = tmp_path / "a.db", tmp_path / "all.zip"
+    half.write_bytes((DATA / "pypi-osv" / "all.zip").read_bytes()[:500_000])
+    done = staunch("db", "import", "--db", db, "--format", "osv", half, code=4)
+    assert "not a trustworthy zip file" in done.err
+    assert not db.exists()
+    assert staunch("db", "status", "--db", db, code=2).err.startswith("error: no advisory database")
+
+
+def test_wrong_words(tmp_path: Path) -> None:
+    staunch = Staunch(tmp_path / "store")
+    wrong = staunch("db", "import", "--format", "osv", "--retrieved", "never", "x", code=2)
+    assert "a time such as 2026-11-27T12:00:00Z is wanted" in wrong.err
+    nothing = staunch("db", "import", "--format", "osv", tmp_path / "x", code=2)
+    assert "no file" in nothing.err
+
+
+def test_every_format_can_be_named() -> None:
+    assert set(verb._FORMATS) == set(FORMATS)
