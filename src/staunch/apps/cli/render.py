@@ -9,6 +9,7 @@ from pathlib import Path
 
 from staunch.apps.cli.progress import size
 from staunch.apps.cli.testing import Tested
+from staunch.attest.trust import short_type
 from staunch.flows.build import BuildReport, Format, PlatformReport
 from staunch.flows.run import TestReport
 from staunch.model.entry import Kind
