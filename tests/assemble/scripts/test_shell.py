@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staunch.assemble.scripts.shell import (
-    Expansion,
-    Simple,
-    Text,
-    Unreadable,
-    parse_shell,
-)
+from staunch.assemble.scripts.shell import Unreadable, parse_shell
+from staunch.assemble.scripts.syntax import Expansion, Simple, Text
 
 
 def only(text: str) -> Simple:

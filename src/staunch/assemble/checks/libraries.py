@@ -41,7 +41,7 @@ def check_libraries(image: Image) -> None:
                 _versions(image, path, name, found)
     used = resolver.used()
     for path, name in resolver.still_missing(missing):
-        _miss(image, path, name, plugin=path not in used and _is_plugin(image, path))
+        _miss(image, path, name, used=path in used)
     for path in sorted(objects):
         interpreter = objects[path].interpreter
         entry = image.tree.get(path)
@@ -88,8 +88,8 @@ def _versions(image: Image, path: str, name: str, found: str) -> None:
             )
 
 
-def _is_plugin(image: Image, path: str) -> bool:
-    """A package's library outside the loader's folders: opened by its path, if at all."""
+def _is_private(image: Image, path: str) -> bool:
+    """A package's library outside the loader's folders: its package alone knows when to load it."""
     entry = image.tree.get(path)
     folders = {image.tree.resolve(folder, follow=True) for folder in image.search}
     return (
@@ -101,7 +101,8 @@ def _is_plugin(image: Image, path: str) -> bool:
     )
 
 
-def _miss(image: Image, path: str, name: str, *, plugin: bool) -> None:
+def _miss(image: Image, path: str, name: str, *, used: bool) -> None:
+    private = _is_private(image, path)
     entry = image.tree.get(path)
     owner = entry.owner if entry is not None else ""
     if FROM_HOST.fullmatch(name):
@@ -111,12 +112,12 @@ def _miss(image: Image, path: str, name: str, *, plugin: bool) -> None:
         if owner == f"wheel:{each.wheel}" and each.path.fullmatch(path):
             image.notes.add(Note(path, f"{name} is not in the image: {each.why}"))
             return
-    preloaded = _preloaded(image, owner, name, plugin=plugin)
+    preloaded = _preloaded(image, owner, name, private=private)
     if preloaded is not None:
         image.notes.add(Note(path, f"{name} is found only once /{preloaded} is loaded"))
         return
     rule = image.removed.get(name)
-    if plugin and rule is None and not _depends(image, owner, _guess(name)):
+    if private and not used and rule is None and not _depends(image, owner, _guess(name)):
         why = f"{name} is not in the image, and {owner.removeprefix('deb:')} does not depend on it"
         image.notes.add(Note(path, f"{why}: a plugin that cannot be loaded"))
         return
@@ -152,13 +153,13 @@ def _depends(image: Image, owner: str, package: str) -> bool:
     return bool({package, f"{package}t64"} & set(names))
 
 
-def _preloaded(image: Image, owner: str, name: str, *, plugin: bool) -> str | None:
+def _preloaded(image: Image, owner: str, name: str, *, private: bool) -> str | None:
     """A library of that soname that is loaded first.
 
     Python loads those of the same wheel, or of one it requires; a package's own program, those of
     its package (java and ``libjvm.so``).
     """
-    if not owner.startswith("wheel:") and not plugin:
+    if not owner.startswith("wheel:") and not private:
         return None
     allowed = _required(image, owner) if owner.startswith("wheel:") else {owner}
     for path in sorted(image.facts):

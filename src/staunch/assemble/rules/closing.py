@@ -37,8 +37,9 @@ def _tolerated() -> str:
     lines = [
         "Libraries of the GPU driver (`libcuda.so.1`, `libnvidia-*.so.1`, …) come from the host. A library"
         " that the same wheel, or one it requires, brings under that name counts as loaded before; so"
-        " does one of the same Debian package for its plugins (libraries outside the loader's folders"
-        " that nothing needs). Such a plugin may miss a library that its package does not depend on."
+        " does one of the same Debian package for its private libraries (those outside the loader's"
+        " folders). One of these that nothing needs, a plugin, may miss a library that its package does"
+        " not depend on."
         " All these cases are noted in the report. These objects may miss libraries, too:",
         "",
         "| wheel | objects | what happens then |",

@@ -6,16 +6,11 @@ import operator
 import re
 from collections.abc import Callable
 
-from staunch.assemble.scripts.evaluate import (
-    Break,
-    Continue,
-    Exit,
-    Return,
-    Shell,
-    Unknowable,
-)
+from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.registry import command
-from staunch.assemble.scripts.shell import Block, Unreadable, parse_shell
+from staunch.assemble.scripts.shell import Unreadable, parse_shell
+from staunch.assemble.scripts.syntax import Block
+from staunch.assemble.scripts.world import Break, Continue, Exit, Return, Unknowable
 from staunch.model.entry import Kind
 
 _GROUP = "the shell itself"

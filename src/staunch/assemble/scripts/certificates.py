@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from staunch.assemble.payloads import Payloads
-from staunch.assemble.scripts.evaluate import OWNER
+from staunch.assemble.scripts.world import OWNER
 from staunch.assemble.tree import Tree
 from staunch.errors import SpecError
 from staunch.model.entry import Entry, Kind

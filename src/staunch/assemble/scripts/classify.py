@@ -9,17 +9,20 @@ from collections.abc import Mapping, Sequence
 from staunch.assemble.scripts import (  # noqa: F401 (they register their commands)
     builtins,
     files,
+    lookups,
+    modes,
     packaging,
     pam,
     people,
     system,
     text,
 )
-from staunch.assemble.scripts.evaluate import Shell, Unknowable, World
+from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.known import KNOWN
 from staunch.assemble.scripts.packaging import answers
 from staunch.assemble.scripts.registry import COMMANDS
 from staunch.assemble.scripts.shell import Unreadable, parse_shell
+from staunch.assemble.scripts.world import Unknowable, World
 from staunch.errors import SpecError
 from staunch.model.image import ScriptNote
 from staunch.model.part import Part, PartKind

@@ -46,8 +46,11 @@ package; `usr/bin/python3`; `etc/ld.so.cache`, made after the rules from what st
 ## Limits
 
 - A script in another language than shell is `unreproduced`, unless it is known whole.
-- Indexes that other programs make (`update-mime-database`, `glib-compile-schemas` where there are
-  schemas, `gdk-pixbuf-query-loaders`, `pam-auth-update`, `locale-gen`) are not made.
+- Indexes that other programs make of what is installed (`update-mime-database`, and
+  `glib-compile-schemas`, `gio-querymodules` and `gdk-pixbuf-query-loaders` where there is something to
+  put in) are not made: they serve desktops, and each is a file format of its own. The report names them.
+- Locales are not compiled (`locale-gen`): `C.UTF-8` is in every image, and the package `locales-all`
+  brings the others compiled. As nobody is asked, the package `locales` would compile none, either.
 - A kernel no older than the release's own is assumed where a script asks for it.
 - Units are neither enabled nor started, and no `rc?.d` links are made.
 """

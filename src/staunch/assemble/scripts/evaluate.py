@@ -9,24 +9,17 @@ Spec: POSIX.1-2017, Shell Command Language, 2.5-2.9; Debian policy, chapter 6.
 
 from __future__ import annotations
 
-import ast
-import fnmatch
-import operator
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from staunch.assemble.payloads import Payloads
-from staunch.assemble.scripts.accounts import Accounts
-from staunch.assemble.scripts.alternatives import Alternatives
-from staunch.assemble.scripts.shell import (
+from staunch.assemble.scripts.expansion import Expanding
+from staunch.assemble.scripts.syntax import (
     AndOr,
-    Arithmetic,
     Block,
     Case,
     Command,
-    Expansion,
     For,
     Function,
     Group,
@@ -38,15 +31,20 @@ from staunch.assemble.scripts.shell import (
     Simple,
     Substitution,
     Text,
-    Word,
 )
-from staunch.assemble.tree import Diversion, Tree
+from staunch.assemble.scripts.world import (
+    OWNER,
+    Break,
+    Continue,
+    Exit,
+    Return,
+    Unknowable,
+    World,
+)
 from staunch.model import limits
 from staunch.model.entry import Entry, Kind
 from staunch.model.part import Part
-from staunch.model.platform import Platform
 
-OWNER = "staunch"
 _STEPS = 20_000
 _CALLS = 40
 _OUTPUT_CHARS = limits.MIB
@@ -57,48 +55,8 @@ PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/share/debconf")
 """Where a program named by its whole path is known by its last part."""
 
 
-class Unknowable(Exception):  # noqa: N818 (it never leaves this package)
-    """The script cannot be followed further; ``str()`` says why."""
-
-
-class Exit(Exception):  # noqa: N818
-    """``exit``."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-class Return(Exception):  # noqa: N818
-    """``return``."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-class Break(Exception):  # noqa: N818
-    """``break``."""
-
-
-class Continue(Exception):  # noqa: N818
-    """``continue``."""
-
-
 @dataclass(slots=True)
-class World:
-    """What all scripts of an image share and change."""
-
-    tree: Tree
-    payloads: Payloads | None
-    platform: Platform
-    accounts: Accounts
-    alternatives: Alternatives
-    diversions: list[Diversion] = field(default_factory=list)
-    overrides: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    packages: dict[str, Part] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Shell:
+class Shell(Expanding):
     """One script's run. Commands get it as their first argument.
 
     ``effects`` and ``ignored`` tell what was reproduced and what has none in an image;
@@ -297,6 +255,10 @@ class Shell:
             self._wanted -= 1
         return text
 
+    def output_of(self, block: Block) -> str:
+        """What commands write, followed as a subshell."""
+        return self.captured(lambda: self._block(block))
+
     def _apart(self, action: Callable[[], None]) -> None:
         """As a subshell: variables, folder and `exit` stay inside."""
         variables, folder = dict(self.variables), self.folder
@@ -351,16 +313,16 @@ class Shell:
         self._block(command.otherwise)
 
     def _case(self, command: Case) -> None:
-        subject = self._one(command.subject)
+        subject = self.one(command.subject)
         self.status = 0
         for patterns, body in command.branches:
-            if any(re.fullmatch(self._pattern(word), subject, re.DOTALL) for word in patterns):
+            if any(re.fullmatch(self.pattern(word), subject, re.DOTALL) for word in patterns):
                 self._block(body)
                 return
 
     def _for(self, command: For) -> None:
         words = command.words
-        values = list(self.arguments) if words is None else self._fields(words)
+        values = list(self.arguments) if words is None else self.fields(words)
         self.status = 0
         for value in values:
             self.variables[command.name] = value
@@ -394,10 +356,10 @@ class Shell:
             isinstance(piece, Substitution) for _, word in command.assignments for piece in word
         )
         if command.words:
-            fields = self._fields(command.words)
+            fields = self.fields(command.words)
             kept = dict(self.variables)
             for name, word in command.assignments:
-                self.variables[name] = self._one(word)
+                self.variables[name] = self.one(word)
             if fields:
                 self._redirected(command.redirects, lambda: self.call(fields))
                 if command.assignments and fields[0] not in _SPECIAL:
@@ -406,7 +368,7 @@ class Shell:
             return
         self.status = 0
         for name, word in command.assignments:
-            self.variables[name] = self._one(word)
+            self.variables[name] = self.one(word)
         status = self.status if substituted else 0
         if command.redirects:
             self._redirected(command.redirects, lambda: None)
@@ -456,15 +418,15 @@ class Shell:
         captured = False
         for redirect in redirects:
             if redirect.op == "<<":
-                self.stdin = self._text(redirect.target)
+                self.stdin = self.one(redirect.target)
             elif redirect.op == "<":
-                path = self._one(redirect.target)
+                path = self.one(redirect.target)
                 self.stdin = "" if path == "/dev/null" else self.read(path)
             elif redirect.op in (">&", "<&"):
-                if redirect.fd == 1 and self._one(redirect.target) == "2":
+                if redirect.fd == 1 and self.one(redirect.target) == "2":
                     target, captured = "/dev/null", True
             elif redirect.op in (">", ">>", ">|"):
-                path = self._one(redirect.target)
+                path = self.one(redirect.target)
                 if redirect.fd == 1:
                     target, append, captured = path, redirect.op == ">>", True
         try:
@@ -485,169 +447,6 @@ class Shell:
         finally:
             self.stdin = stdin
 
-    # words
-
-    def _fields(self, words: Sequence[Word]) -> list[str]:
-        fields: list[str] = []
-        for word in words:
-            for field_ in self._split(word):
-                fields += self._matches(field_)
-        return fields
-
-    def _split(self, word: Word) -> list[list[tuple[str, bool]]]:
-        """The fields of one word, each a list of (text, quoted)."""
-        fields: list[list[tuple[str, bool]]] = [[]]
-        for position, piece in enumerate(word):
-            if isinstance(piece, Text):
-                text = piece.text
-                if position == 0 and not piece.quoted and text[:1] == "~":
-                    raise Unknowable("it uses `~`")
-                fields[-1].append((text, piece.quoted))
-                continue
-            if isinstance(piece, Expansion) and piece.name == "@" and piece.quoted:
-                for number, argument in enumerate(self.arguments):
-                    if number:
-                        fields.append([])
-                    fields[-1].append((argument, True))
-                if not self.arguments and fields == [[("", True)]]:
-                    fields = [[]]
-                continue
-            if isinstance(piece, Expansion) and self._uses_word(piece) and not piece.quoted:
-                inner = self._split(piece.word)
-                fields[-1] += inner[0] if inner else []
-                fields += inner[1:]
-                continue
-            value = self._value(piece)
-            if piece.quoted:
-                fields[-1].append((value, True))
-                continue
-            separators = self.variables.get("IFS", " \t\n")
-            parts = re.split(f"[{re.escape(separators)}]+", value) if separators else [value]
-            for number, part in enumerate(parts):
-                if number:
-                    fields.append([])
-                if part:
-                    fields[-1].append((part, False))
-        return [each for each in fields if each]
-
-    def _uses_word(self, piece: Expansion) -> bool:
-        """Whether the value is the word after ``:-`` or ``:+`` (its quotes then count)."""
-        value = self._parameter(piece.name)
-        missing = value is None or (piece.op.startswith(":") and value == "")
-        return (piece.op in ("-", ":-") and missing) or (piece.op in ("+", ":+") and not missing)
-
-    def _matches(self, pieces: list[tuple[str, bool]]) -> list[str]:
-        """Pathname expansion (2.13.3); a pattern that matches nothing stays as it is."""
-        text = "".join(part for part, _ in pieces)
-        if not any(not quoted and any(c in part for c in "*?[") for part, quoted in pieces):
-            return [text]
-        pattern = "".join(_escaped(part) if quoted else part for part, quoted in pieces)
-        base = pattern if pattern.startswith("/") else posixpath.join(self.folder, pattern)
-        found = [""]
-        names = base.strip("/").split("/")
-        for depth, name in enumerate(names):
-            following: list[str] = []
-            for folder in found:
-                if not any(c in name for c in "*?["):
-                    here = f"{folder}/{name}"
-                    if self.entry(here or "/", follow=depth < len(names) - 1) is not None:
-                        following.append(here)
-                    continue
-                for child in self.world.tree.children(folder.strip("/")):
-                    last = child.path.rpartition("/")[2]
-                    hidden = last.startswith(".") and not name.startswith(".")
-                    if not hidden and fnmatch.fnmatchcase(last, name):
-                        following.append(f"{folder}/{last}")
-            found = following
-        if not found:
-            return [text]
-        if pattern.startswith("/"):
-            return sorted(found)
-        return sorted(posixpath.relpath(path, self.folder) for path in found)
-
-    def _one(self, word: Word) -> str:
-        """The word as one string, unsplit (assignments, case, redirections)."""
-        return "".join(
-            piece.text if isinstance(piece, Text) else self._value(piece) for piece in word
-        )
-
-    def _text(self, word: Word) -> str:
-        return self._one(word)
-
-    def _pattern(self, word: Word) -> str:
-        """The word as a regular expression: quoted text literally, the rest as a pattern."""
-        pieces = []
-        for piece in word:
-            quoted = piece.quoted
-            text = piece.text if isinstance(piece, Text) else self._value(piece)
-            pieces.append(_escaped(text) if quoted else text)
-        return fnmatch.translate("".join(pieces))
-
-    def _value(self, piece: Expansion | Substitution | Arithmetic | Text) -> str:
-        match piece:
-            case Text():
-                return piece.text
-            case Substitution(body, _):
-                return self.captured(lambda: self._block(body)).rstrip("\n")
-            case Arithmetic(word, _):
-                return self._arithmetic(word)
-            case Expansion():
-                return self._expansion(piece)
-
-    def _arithmetic(self, word: Word) -> str:
-        """Whole numbers with ``+ - * / %`` and brackets (2.6.4); nothing else."""
-        text = self._one(word)
-        text = re.sub(r"[A-Za-z_]\w*", lambda found: self._parameter(found[0]) or "0", text)
-        if not re.fullmatch(r"[-+*/%() 0-9]{1,200}", text):
-            raise Unknowable(f"it calculates {text.strip()[:40]!r}")
-        try:
-            return str(_calculated(ast.parse(text.strip(), mode="eval").body))
-        except (SyntaxError, ZeroDivisionError, ValueError):
-            raise Unknowable(f"it calculates {text.strip()[:40]!r}") from None
-
-    def _parameter(self, name: str) -> str | None:
-        match name:
-            case "@" | "*":
-                return " ".join(self.arguments)
-            case "#":
-                return str(len(self.arguments))
-            case "?":
-                return str(self.status)
-            case "-":
-                return "e" if self.errexit else ""
-            case "0":
-                return f"/var/lib/dpkg/info/{self.part.name}.{self.script}"
-            case "$" | "!":
-                raise Unknowable("it asks for a process number")
-            case _ if name.isdecimal():
-                number = int(name)
-                return self.arguments[number - 1] if number <= len(self.arguments) else None
-            case _:
-                return self.variables.get(name)
-
-    def _expansion(self, piece: Expansion) -> str:
-        value = self._parameter(piece.name)
-        missing = value is None or (piece.op.startswith(":") and value == "")
-        match piece.op.lstrip(":"):
-            case "":
-                return value or ""
-            case "len":
-                return str(len(value or ""))
-            case "-":
-                return self._one(piece.word) if missing else value or ""
-            case "+":
-                return "" if missing else self._one(piece.word)
-            case "=":
-                if missing:
-                    self.variables[piece.name] = value = self._one(piece.word)
-                return value or ""
-            case "?":
-                if missing:
-                    raise Unknowable(f"it ends because {piece.name} is not set")
-                return value or ""
-            case op:
-                return _trimmed(value or "", op, self._pattern(piece.word))
-
 
 class _Guard:
     """Inside, a failing command decides something instead of ending the script."""
@@ -662,28 +461,6 @@ class _Guard:
     def __exit__(self, *_: object) -> None:
         self._shell._guarded -= 1
         self._shell._wanted -= self._want
-
-
-_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: lambda a, b: int(a / b),
-    ast.Mod: operator.mod,
-}
-
-
-def _calculated(node: ast.expr) -> int:
-    match node:
-        case ast.Constant(int(value)):
-            return value
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_calculated(operand)
-        case ast.BinOp(left, sign, right) if type(sign) in _OPERATORS:
-            result = _OPERATORS[type(sign)](_calculated(left), _calculated(right))
-            if abs(result) < 1 << 62:
-                return result
-    raise ValueError("no whole number")
 
 
 def _restore(variables: dict[str, str], kept: dict[str, str], name: str) -> None:
@@ -701,24 +478,3 @@ def _is_true(sign: str, pipeline: Pipeline) -> bool:
     if not isinstance(command, Simple) or command.assignments or len(command.words) != 1:
         return False
     return command.words[0] in ((Text("true", quoted=False),), (Text(":", quoted=False),))
-
-
-def _escaped(text: str) -> str:
-    """``text`` as a pattern that matches itself alone."""
-    return re.sub(r"([*?\[])", r"[\1]", text)
-
-
-def _trimmed(value: str, op: str, pattern: str) -> str:
-    """``${x#p}``, ``##``, ``%``, ``%%``: cut the shortest or longest prefix or suffix."""
-    if len(value) > limits.PATH_BYTES:
-        raise Unknowable("it cuts a very long text")
-    compiled = re.compile(pattern, re.DOTALL)
-    sizes: Iterator[int] = iter(range(len(value) + 1))
-    if len(op) == 2:
-        sizes = iter(range(len(value), -1, -1))
-    for size in sizes:
-        if op[0] == "#" and compiled.fullmatch(value[:size]):
-            return value[size:]
-        if op[0] == "%" and compiled.fullmatch(value[len(value) - size :]):
-            return value[: len(value) - size]
-    return value

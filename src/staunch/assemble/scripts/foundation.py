@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from staunch.assemble.scripts.evaluate import OWNER, World
+from staunch.assemble.scripts.world import OWNER, World
 from staunch.assemble.tree import Tree
 from staunch.ecosystems import foundations
 from staunch.model.entry import Entry, Kind

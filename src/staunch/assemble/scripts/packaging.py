@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from staunch.assemble.scripts.evaluate import Shell, Unknowable
+from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.registry import command, without_effect
+from staunch.assemble.scripts.world import Unknowable
 from staunch.assemble.tree import Diversion
 from staunch.ecosystems.deb import order
 from staunch.errors import SpecError

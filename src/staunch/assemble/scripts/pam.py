@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from staunch.assemble.scripts.evaluate import Shell, Unknowable
+from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.registry import command
+from staunch.assemble.scripts.world import Unknowable
 
 _PROFILES, _TEMPLATES = "/usr/share/pam-configs", "/usr/share/pam"
 _SAVED, _MADE = "/var/lib/pam", "/etc/pam.d"

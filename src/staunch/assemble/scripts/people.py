@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 
-from staunch.assemble.scripts.evaluate import OWNER, Shell, Unknowable
-from staunch.assemble.scripts.files import options
+from staunch.assemble.scripts.evaluate import Shell
+from staunch.assemble.scripts.options import options
 from staunch.assemble.scripts.registry import command, without_effect
+from staunch.assemble.scripts.world import OWNER, Unknowable
 from staunch.model.entry import Entry, Kind
 
 _GROUP = "users and groups"

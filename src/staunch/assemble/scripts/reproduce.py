@@ -13,9 +13,9 @@ from staunch.assemble.scripts import accounts, certificates
 from staunch.assemble.scripts.accounts import Accounts
 from staunch.assemble.scripts.alternatives import Alternatives
 from staunch.assemble.scripts.classify import SCRIPTS, follow
-from staunch.assemble.scripts.evaluate import OWNER, World
 from staunch.assemble.scripts.foundation import finish
 from staunch.assemble.scripts.linker import linker_cache
+from staunch.assemble.scripts.world import OWNER, World
 from staunch.assemble.tree import Diversion, Tree
 from staunch.model.entry import Entry, Kind
 from staunch.model.image import ScriptNote

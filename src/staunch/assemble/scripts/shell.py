@@ -7,8 +7,28 @@ has (arrays, ``[[``, process substitution, substring expansion).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from staunch.assemble.scripts.syntax import (
+    AndOr,
+    Arithmetic,
+    Block,
+    Case,
+    Command,
+    Expansion,
+    For,
+    Function,
+    Group,
+    If,
+    Loop,
+    Piece,
+    Pipeline,
+    Redirect,
+    Redirected,
+    Simple,
+    Substitution,
+    Text,
+    Word,
+)
 from staunch.model import limits
 
 _SCRIPT_CHARS = limits.MIB
@@ -24,152 +44,11 @@ _RESERVED = re.compile(
     r"(?:if|then|elif|else|fi|case|esac|for|while|until|do|done|in|!|\{|\}|\[\[|function)(?=[\s;&|<>()]|\Z)"
 )
 _END = " \t\n;&|<>()"
+_NOTHING: Word = ()
 
 
 class Unreadable(Exception):  # noqa: N818 (it never leaves this package)
     """The text is no POSIX shell script; ``str()`` says why, with the line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Literal characters; ``quoted`` keeps them from being split or matched."""
-
-    text: str
-    quoted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """``$name`` or ``${name op word}``; ``op`` is ``len`` for ``${#name}``."""
-
-    name: str
-    op: str
-    word: Word
-    quoted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Substitution:
-    """``$(body)``."""
-
-    body: Block
-    quoted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """``$((word))``; what is in ``word`` is expanded, then calculated."""
-
-    word: Word
-    quoted: bool
-
-
-Piece = Text | Expansion | Substitution | Arithmetic
-Word = tuple[Piece, ...]
-_NOTHING: Word = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """``fd op target``; for a here-document ``target`` is its body."""
-
-    fd: int
-    op: str
-    target: Word
-
-
-@dataclass(frozen=True, slots=True)
-class Simple:
-    """Assignments, then a command and its arguments; ``line`` counts from 1."""
-
-    assignments: tuple[tuple[str, Word], ...]
-    words: tuple[Word, ...]
-    redirects: tuple[Redirect, ...]
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class If:
-    """Conditions with their bodies, in order, and what else."""
-
-    branches: tuple[tuple[Block, Block], ...]
-    otherwise: Block
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """``while``, or ``until``."""
-
-    condition: Block
-    body: Block
-    until: bool
-
-
-@dataclass(frozen=True, slots=True)
-class For:
-    """``for name in words``; ``words`` None means the positional parameters."""
-
-    name: str
-    words: tuple[Word, ...] | None
-    body: Block
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """``case subject in``, patterns with bodies."""
-
-    subject: Word
-    branches: tuple[tuple[tuple[Word, ...], Block], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A definition."""
-
-    name: str
-    body: Command
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """``{ body; }`` or ``( body )``."""
-
-    body: Block
-    subshell: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Redirected:
-    """A compound command with redirections."""
-
-    command: Command
-    redirects: tuple[Redirect, ...]
-
-
-Command = Simple | If | Loop | For | Case | Function | Group | Redirected
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Commands joined by ``|``."""
-
-    commands: tuple[Command, ...]
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AndOr:
-    """A pipeline, and those that follow after ``&&`` or ``||``."""
-
-    first: Pipeline
-    rest: tuple[tuple[str, Pipeline], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Lists one after the other."""
-
-    items: tuple[AndOr, ...]
 
 
 def parse_shell(text: str) -> Block:

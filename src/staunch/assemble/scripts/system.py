@@ -7,8 +7,9 @@ import shlex
 from dataclasses import replace
 
 from staunch.assemble.scripts.builtins import parsed
-from staunch.assemble.scripts.evaluate import OWNER, Shell, Unknowable
+from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.registry import command, without_effect
+from staunch.assemble.scripts.world import OWNER, Unknowable
 from staunch.model.entry import Entry, Kind
 
 _GROUP = "system"
@@ -77,6 +78,17 @@ def glib_index(shell: Shell, arguments: list[str]) -> int:
         if any(each.path.endswith((".gschema.xml", ".so")) for each in names):
             raise Unknowable(f"an index of {folder} is not made")
     shell.ignore("there is nothing to put in the index")
+    return 0
+
+
+@command("locale-gen", group=_GROUP)
+def locale_gen(shell: Shell, arguments: list[str]) -> int:
+    """Nothing where etc/locale.gen names no locale, as when nobody is asked; else unreproduced."""
+    del arguments
+    lines = shell.read("/etc/locale.gen").splitlines() if shell.entry("/etc/locale.gen") else []
+    if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
+        raise Unknowable("locales are not compiled; the package locales-all brings them compiled")
+    shell.ignore("etc/locale.gen names no locale to compile")
     return 0
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 
-from staunch.assemble.scripts.evaluate import Shell, Unknowable
-from staunch.assemble.scripts.files import options
+from staunch.assemble.scripts.evaluate import Shell
+from staunch.assemble.scripts.options import options
 from staunch.assemble.scripts.registry import command
+from staunch.assemble.scripts.world import Unknowable
 from staunch.model.entry import Kind
 
 _GROUP = "text"
