@@ -14,6 +14,7 @@ from staunch.model.advisory import Advisory, Broken, Feed, Lifecycle, Reading, S
 from staunch.model.digest import Digest
 from staunch.model.finding import Kev
 from staunch.model.image import Descriptor
+from staunch.model.reference import Reference
 
 
 class Blob(Protocol):
@@ -580,4 +581,11 @@ class Advisories(Protocol):
 
     def platforms(self, content_set: str) -> tuple[str, ...]:
         """The CPEs that a Red Hat repository serves."""
+
+
+class Registries(Protocol):
+    """Opens repositories of registries with the user's credentials and certificates."""
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository that ``reference`` is in; nothing is asked yet."""
         ...

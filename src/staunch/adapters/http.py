@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import httpx2
 
 _CHUNK = limits.MIB
-_REDIRECTS = 10
+REDIRECTS = 10
 _TRIES = 4  # of one request: the first and three more
 _CONNECT_TRIES = 3  # while a host cannot even be connected to
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-_MOVED = frozenset({301, 302, 303, 307, 308})
+_FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+MOVED = frozenset({301, 302, 303, 307, 308})
 _CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -153,18 +153,18 @@ class HttpTransport:
         why, attempt, silent = "", 0, False
         while attempt < tries:
             attempt += 1
-            pause_s = min(self._first_pause_s * 4 ** (attempt - 1), _LONGEST_PAUSE_S)
+            pause_s = min(self._first_pause_s * 4 ** (attempt - 1), LONGEST_PAUSE_S)
             silent = False
             try:
                 answer = self._follow(client, url, headers, timeout_s)
             except httpx2.TransportError as error:
-                why, host = _cause(error), _host(str(error.request.url))
+                why, host = cause(error), _host(str(error.request.url))
                 if isinstance(error, httpx2.UnsupportedProtocol | httpx2.ProxyError):
                     break
                 if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
                     silent, tries = True, min(tries, _CONNECT_TRIES)
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-                raise _failed(url, _cause(error)) from error
+                raise _failed(url, cause(error)) from error
             else:
                 if answer.status_code in (200, 206, 404, 410):
                     self._unreachable.answered(_host(str(answer.url)))
@@ -176,9 +176,9 @@ class HttpTransport:
                     attempt -= 1
                     continue
                 why = f"the server answered {answer.status_code} {answer.reason_phrase}".rstrip()
-                if answer.status_code not in _RETRIED:
+                if answer.status_code not in RETRIED:
                     raise _failed(url, why)
-                pause_s = _retry_after(answer, pause_s)
+                pause_s = retry_after(answer, pause_s)
             if attempt < tries:
                 # jitter spreads clients; it decides nothing that reaches an image
                 time.sleep(pause_s * random.uniform(0.75, 1.25))  # noqa: S311
@@ -192,7 +192,7 @@ class HttpTransport:
 
         timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, limits.CONNECT_S))
         current = httpx2.URL(url)
-        for _ in range(_REDIRECTS + 1):
+        for _ in range(REDIRECTS + 1):
             if (before := self._unreachable.silent(_host(str(current)))) is not None:
                 raise _failed(url, f"{_host(str(current))} did not answer before ({before})")
             request = client.build_request("GET", current, headers=headers, timeout=timeout)
@@ -200,7 +200,7 @@ class HttpTransport:
             auth = None if current.userinfo else httpx2.USE_CLIENT_DEFAULT
             answer = client.send(request, auth=auth, stream=True, follow_redirects=False)
             place = answer.headers.get("location")
-            if answer.status_code not in _MOVED or not place:
+            if answer.status_code not in MOVED or not place:
                 return answer
             answer.close()
             target = current.join(place)
@@ -209,7 +209,7 @@ class HttpTransport:
             if current.scheme == "https" and target.scheme == "http":
                 raise _failed(url, f"it redirects from https to plain {redact(str(target))}")
             current = target
-        raise _failed(url, f"it redirects more than {_REDIRECTS} times")
+        raise _failed(url, f"it redirects more than {REDIRECTS} times")
 
     def _client(self) -> httpx2.Client:
         with self._lock:
@@ -219,7 +219,7 @@ class HttpTransport:
                 from staunch.adapters.patience import limit_slowness
 
                 self._opened = httpx2.Client(
-                    verify=_tls(self._env),
+                    verify=tls_context(self._env),
                     auth=_netrc(self._env),
                     headers={"User-Agent": self._user_agent},
                     trust_env=True,
@@ -232,7 +232,7 @@ class HttpTransport:
 def _described(url: str, answer: httpx2.Response, offset: int) -> Response | None:
     if answer.status_code in (404, 410):
         return None
-    start, size = 0, _number(answer.headers.get("content-length"))
+    start, size = 0, number(answer.headers.get("content-length"))
     if answer.status_code == 206:
         start, size = _range(url, answer.headers.get("content-range", ""))
         if start != offset:
@@ -251,7 +251,7 @@ def _chunks(url: str, answer: httpx2.Response) -> Iterator[bytes]:
     try:
         yield from answer.iter_raw()  # as they come: gathering them would lose the last ones
     except (httpx2.HTTPError, httpx2.StreamError) as error:
-        raise _failed(url, f"the connection broke: {_cause(error)}") from error
+        raise _failed(url, f"the connection broke: {cause(error)}") from error
 
 
 def _host(url: str) -> str:
@@ -262,20 +262,22 @@ def _host(url: str) -> str:
 def _range(url: str, text: str) -> tuple[int, int | None]:
     unit, _, rest = text.partition(" ")
     span, _, total = rest.partition("/")
-    start = _number(span.partition("-")[0])
+    start = number(span.partition("-")[0])
     if unit.lower() != "bytes" or start is None:
         raise _failed(url, f"the server sent a part without saying which ({text[:60]!r})")
-    return start, _number(total)
+    return start, number(total)
 
 
-def _number(text: str | None) -> int | None:
+def number(text: str | None) -> int | None:
+    """A header's whole number, or None."""
     text = (text or "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-def _retry_after(answer: httpx2.Response, pause_s: float) -> float:
+def retry_after(answer: httpx2.Response, pause_s: float) -> float:
+    """Seconds to wait, as the server asks (seconds or a date, within reason), else ``pause_s``."""
     text = answer.headers.get("retry-after", "")
-    seconds = _number(text)
+    seconds = number(text)
     if seconds is None and text:
         try:
             then, sent = (
@@ -284,11 +286,11 @@ def _retry_after(answer: httpx2.Response, pause_s: float) -> float:
             seconds = int((then - sent).total_seconds())
         except (ValueError, TypeError):
             seconds = None
-    return pause_s if seconds is None else min(max(float(seconds), 0.0), _LONGEST_PAUSE_S)
+    return pause_s if seconds is None else min(max(float(seconds), 0.0), LONGEST_PAUSE_S)
 
 
-def _tls(env: Mapping[str, str]) -> ssl.SSLContext:
-    """What the host trusts: ``SSL_CERT_FILE``/``SSL_CERT_DIR``, else its own bundle."""
+def tls_context(env: Mapping[str, str]) -> ssl.SSLContext:
+    """A client's context that trusts what the host trusts: ``SSL_CERT_FILE``/``SSL_CERT_DIR``, else its own bundle."""
     file, folder = env.get("SSL_CERT_FILE") or None, env.get("SSL_CERT_DIR") or None
     try:
         if file or folder:
@@ -302,7 +304,7 @@ def _tls(env: Mapping[str, str]) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise UndecidedError(
             "cannot load the host's certificates",
-            why=f"SSL_CERT_FILE is {file!r}, SSL_CERT_DIR is {folder!r}: {_cause(error)}",
+            why=f"SSL_CERT_FILE is {file!r}, SSL_CERT_DIR is {folder!r}: {cause(error)}",
             mend="point SSL_CERT_FILE to a PEM bundle, or unset it",
         ) from error
     return context
@@ -322,7 +324,7 @@ def _netrc(env: Mapping[str, str]) -> httpx2.Auth | None:
     except (OSError, netrc.NetrcParseError, UnicodeDecodeError) as error:
         raise UndecidedError(
             f"cannot read {path}",
-            why=_cause(error),
+            why=cause(error),
             mend="mend the file (see `man netrc`), or point NETRC elsewhere",
         ) from error
 
@@ -339,7 +341,7 @@ def _local(url: str, offset: int) -> Iterator[Response | None]:
         yield None
         return
     except (OSError, ValueError) as error:
-        raise _failed(url, _cause(error), "check path and permissions") from error
+        raise _failed(url, cause(error), "check path and permissions") from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -356,14 +358,14 @@ def _file_chunks(url: str, descriptor: int, at: int) -> Iterator[bytes]:
         try:
             piece = os.pread(descriptor, _CHUNK, at)
         except OSError as error:
-            raise _failed(url, _cause(error), "check the disk") from error
+            raise _failed(url, cause(error), "check the disk") from error
         if not piece:
             return
         at += len(piece)
         yield piece
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The innermost reason, on one line."""
     inner: BaseException = error
     while (deeper := inner.__cause__ or inner.__context__) is not None:

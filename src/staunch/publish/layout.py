@@ -156,14 +156,14 @@ def write_layout(
         images, name=name, tag=tag, store=store, annotations=annotations, referrers=referrers
     )
     with host(f"write {out}"):
-        if _stands(out):
+        if stands(out):
             _update(out, documents, store)
         else:
             _create(out, documents, store)
     return PublishedImage(name, tag, documents.digest, tuple(images), out)
 
 
-def _stands(out: Path) -> bool:
+def stands(out: Path) -> bool:
     """Whether ``out`` is a layout; anything else that holds something is refused."""
     if not out.exists():
         return False
@@ -188,7 +188,7 @@ def _create(out: Path, documents: Documents, store: Store) -> None:
     temporary.mkdir()
     blobs = temporary / "blobs" / "sha256"
     try:
-        with _locked(temporary):
+        with locked(temporary):
             blobs.mkdir(parents=True)
             for each in documents.blobs:
                 _copy(open_blob(each, store), blobs / each.digest.hex)
@@ -206,19 +206,19 @@ def _create(out: Path, documents: Documents, store: Store) -> None:
 def _update(out: Path, documents: Documents, store: Store) -> None:
     blobs = out / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with locked(out):
         for left in sorted(blobs.glob(".*")):
             left.unlink()
         made: list[Path] = []
         try:
             for each in documents.blobs:
                 target = blobs / each.digest.hex
-                if not _is_there(target, each):
-                    _replace(target, open_blob(each, store), blobs)
+                if not is_there(target, each):
+                    replace_file(target, open_blob(each, store), blobs)
                     made.append(target)
             sync_folder(blobs)
-            _replace(out / "oci-layout", oci.LAYOUT, blobs)
-            _replace(out / "index.json", documents.index, blobs)
+            replace_file(out / "oci-layout", oci.LAYOUT, blobs)
+            replace_file(out / "index.json", documents.index, blobs)
         except BaseException:
             for path in made:
                 path.unlink(missing_ok=True)
@@ -230,7 +230,7 @@ def _update(out: Path, documents: Documents, store: Store) -> None:
                 path.unlink()
 
 
-def _is_there(path: Path, wanted: Descriptor) -> bool:
+def is_there(path: Path, wanted: Descriptor) -> bool:
     """Whether the file has exactly the content that its name says."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size != wanted.size:
         return False
@@ -238,7 +238,8 @@ def _is_there(path: Path, wanted: Descriptor) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == wanted.digest.hex
 
 
-def _replace(target: Path, content: Blob | bytes, folder: Path) -> None:
+def replace_file(target: Path, content: Blob | bytes, folder: Path) -> None:
+    """Write ``target`` under another name in ``folder`` first, so that it is whole or not there."""
     temporary = folder / f".{secrets.token_hex(8)}"
     try:
         if isinstance(content, bytes):
@@ -278,8 +279,8 @@ def sweep(out: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time: each removes what the other still needs."""
+def locked(folder: Path) -> Iterator[None]:
+    """One writer of a layout at a time: each removes what the other still needs."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

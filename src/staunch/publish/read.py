@@ -29,7 +29,7 @@ from staunch.model.image import Descriptor
 from staunch.model.platform import Platform
 from staunch.ports import Blob
 
-__all__ = ["ImageSource", "SourceImage", "open_image"]
+__all__ = ["Files", "ImageSource", "SourceImage", "open_files", "open_image"]
 
 _DEPTH = 4  # an index may point to an index, but not for ever
 _MEMBERS = 100_000
@@ -37,10 +37,12 @@ _FORMATS = {b"\x1f\x8b": "gz", b"\x28\xb5": "zst", b"\x50\x2a": "zst"}
 _MEND = "write or fetch the image again"
 
 
-class _Files(Protocol):
+class Files(Protocol):
     """Files by their path inside the image's folder or archive."""
 
-    def open(self, path: str) -> Blob | None: ...
+    def open(self, path: str) -> Blob | None:
+        """The regular file at ``path``, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class SourceImage:
     config: oci.Config
     config_bytes: bytes
     layers: tuple[Descriptor, ...]
-    _files: _Files
+    _files: Files
     _paths: tuple[str, ...]
 
     def raw_layers(self, *, max_bytes: int = limits.UNPACKED_BYTES) -> Iterator[Iterator[bytes]]:
@@ -113,7 +115,7 @@ class ImageSource:
     digest: Digest
     images: tuple[SourceImage, ...]
     annotations: tuple[tuple[str, str], ...]
-    _files: _Files
+    _files: Files
 
     def read_blob(self, digest: Digest, *, max_bytes: int) -> bytes:
         """A blob whole, checked against its digest.
@@ -141,22 +143,18 @@ class ImageSource:
 
 
 @contextmanager
-def open_image(path: Path, *, tag: str | None = None) -> Iterator[ImageSource]:
-    """Open the image at ``path``.
-
-    Args:
-        path: a layout directory, or an OCI or docker archive (uncompressed tar).
-        tag: chooses among several images of one layout (``org.opencontainers.image.ref.name``).
+def open_files(path: Path) -> Iterator[Files]:
+    """The files of a layout directory, or of an archive (uncompressed tar).
 
     Raises:
-        SpecError: nothing there that is an image, or several and no tag.
-        UntrustedError: damaged, or not what a digest says.
+        SpecError: nothing is there.
+        UntrustedError: the archive is damaged.
         HostError: it cannot be read.
     """
     with ExitStack() as stack:
         try:
             if path.is_dir():
-                files: _Files = stack.enter_context(_Folder(path))
+                files: Files = stack.enter_context(_Folder(path))
             else:
                 files = stack.enter_context(_Archive(path))
         except FileNotFoundError as e:
@@ -171,6 +169,23 @@ def open_image(path: Path, *, tag: str | None = None) -> Iterator[ImageSource]:
                 why=e.strerror or str(e),
                 mend="give yourself permission, or name another place",
             ) from e
+        yield files
+
+
+@contextmanager
+def open_image(path: Path, *, tag: str | None = None) -> Iterator[ImageSource]:
+    """Open the image at ``path``.
+
+    Args:
+        path: a layout directory, or an OCI or docker archive (uncompressed tar).
+        tag: chooses among several images of one layout (``org.opencontainers.image.ref.name``).
+
+    Raises:
+        SpecError: nothing there that is an image, or several and no tag.
+        UntrustedError: damaged, or not what a digest says.
+        HostError: it cannot be read.
+    """
+    with open_files(path) as files:
         form = "dir" if path.is_dir() else "archive"
         if files.open("oci-layout") is not None:
             yield _open_layout(path, f"oci-{form}", files, tag)
@@ -187,7 +202,7 @@ def open_image(path: Path, *, tag: str | None = None) -> Iterator[ImageSource]:
 # -- OCI
 
 
-def _open_layout(path: Path, kind: str, files: _Files, tag: str | None) -> ImageSource:
+def _open_layout(path: Path, kind: str, files: Files, tag: str | None) -> ImageSource:
     oci.parse_layout(_small(files, "oci-layout"))
     index = oci.parse_index(_small(files, "index.json"))
     top = _choose(path, index, tag)
@@ -215,7 +230,7 @@ def _choose(path: Path, index: oci.Index, tag: str | None) -> Descriptor:
     )
 
 
-def _images(files: _Files, top: Descriptor, depth: int, seen: set[Digest]) -> Iterator[SourceImage]:
+def _images(files: Files, top: Descriptor, depth: int, seen: set[Digest]) -> Iterator[SourceImage]:
     """The images of a manifest or index; nothing is read twice, or a few files would take for ever."""
     if top.digest in seen:
         _refuse(str(top.digest), "it is named more than once")
@@ -249,7 +264,7 @@ def _images(files: _Files, top: Descriptor, depth: int, seen: set[Digest]) -> It
         raw,
         manifest.layers,
         files,
-        tuple(_blob_path(each.digest) for each in manifest.layers),
+        tuple(blob_path(each.digest) for each in manifest.layers),
     )
 
 
@@ -264,7 +279,7 @@ def _platform(config: oci.Config) -> Platform | None:
 # -- docker
 
 
-def _open_docker(path: Path, kind: str, files: _Files) -> ImageSource:
+def _open_docker(path: Path, kind: str, files: Files) -> ImageSource:
     data = _small(files, "manifest.json")
     config_path, layer_paths = _parse_docker(data)
     raw = _small(files, config_path)
@@ -424,26 +439,27 @@ def _target(name: str, link: str, kind: Kind) -> str:
     return "/".join(parts)
 
 
-def _blob_path(digest: Digest) -> str:
+def blob_path(digest: Digest) -> str:
+    """Where a layout has that blob."""
     return f"blobs/sha256/{digest.hex}"
 
 
-def _found(files: _Files, path: str) -> Blob:
+def _found(files: Files, path: str) -> Blob:
     blob = files.open(path)
     if blob is None:
         _refuse(path, "it is missing")
     return blob
 
 
-def _small(files: _Files, path: str, *, max_bytes: int = oci.DOCUMENT_BYTES) -> bytes:
+def _small(files: Files, path: str, *, max_bytes: int = oci.DOCUMENT_BYTES) -> bytes:
     blob = _found(files, path)
     if blob.size > max_bytes:
         _refuse(path, f"it has {blob.size} bytes; the limit is {max_bytes}")
     return b"".join(blob_chunks(blob))
 
 
-def _read(files: _Files, digest: Digest, *, max_bytes: int, size: int | None = None) -> bytes:
-    path = _blob_path(digest)
+def _read(files: Files, digest: Digest, *, max_bytes: int, size: int | None = None) -> bytes:
+    path = blob_path(digest)
     data = _small(files, path, max_bytes=max_bytes)
     if size is not None and len(data) != size:
         _mismatch(path, f"{size} bytes", f"{len(data)} bytes")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["IMAGE", "SPEC", "foundation", "image", "platform", "spec", "store"]
+__all__ = ["IMAGE", "SPEC", "foundation", "image", "insecure_registry", "platform", "spec", "store"]
 
 
 class _SpecType(click.ParamType):  # type: ignore[type-arg]  # generic in stubs of newer clicks only
@@ -57,6 +57,14 @@ foundation = click.option(
     help="Build on another release than the spec's own, such as debian:12.",
 )
 platform = click.option("--platform", metavar="NAME", help="Which image, such as linux/arm64.")
+insecure_registry = click.option(
+    "--insecure-registry",
+    "insecure",
+    multiple=True,
+    metavar="HOST",
+    help="Speak plain http with this registry, such as localhost:5000; only on this machine. "
+    "May be given more than once.",
+)
 store = click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),

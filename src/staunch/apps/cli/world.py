@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from staunch.errors import HostError
 from staunch.flows.world import World
 from staunch.model.sources import IndexSources
 from staunch.model.spec import ImageSpec
-from staunch.ports import Progress, Runner, Transport
+from staunch.ports import Progress, Registries, Runner, Transport
 
-__all__ = ["closing", "find_uv", "open_store", "open_world"]
+__all__ = ["closing", "find_uv", "open_registries", "open_store", "open_world"]
 
 _MOST_THREADS = 8  # more add memory (a block each) and hardly speed
 _HOSTS = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -66,6 +66,25 @@ def open_world(
             architecture=architecture,
             threads=jobs or min(_processors(), _MOST_THREADS),
         )
+
+
+@contextmanager
+def open_registries(*, insecure: Sequence[str] = ()) -> Iterator[Registries]:
+    """Registries, asked with the user's own credentials and certificates.
+
+    Args:
+        insecure: hosts of this machine that are spoken to without TLS.
+
+    Raises:
+        SpecError: one of them is not this machine.
+    """
+    from staunch.adapters.registry import Registries as Opened
+
+    opened = Opened(insecure=insecure, user_agent=f"staunch/{__version__}")
+    try:
+        yield opened
+    finally:
+        opened.close()
 
 
 @contextmanager
