@@ -132,6 +132,19 @@ def test_an_image_without_tests_is_unknown(tmp_path: Path) -> None:
         assert test_image(image, **world, tests=[TestSpec(("a",))]).verdict == Passed()
 
 
+def test_scripts_bring_their_shell(tmp_path: Path) -> None:
+    """It is bound into the sandbox for the test; what the image carries says that it is a script."""
+    tests = [TestSpec(("serve & ask",), "yes", script=True, any_user=False)]
+    world = _fake(lambda argv, _held: ended(0, b"yes"))
+    with _image(tmp_path, tests=tests) as image:
+        assert test_image(image, **world, shell=Path("/bin/busybox")).verdict == Passed()
+        ((argv, held),) = world["sandbox"].calls
+        assert argv == ("/.staunch/busybox", "sh", "-c", "serve & ask")
+        assert held.binds == (Bind(Path("/bin/busybox"), "/.staunch/busybox"),)
+        with pytest.raises(UndecidedError, match="no statically linked busybox"):
+            test_image(image, **world)
+
+
 def test_an_unknown_user(tmp_path: Path) -> None:
     with (
         _image(tmp_path, {"User": "someone"}, tests=[TestSpec(("a",))]) as image,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from staunch.errors import SpecError, UndecidedError
 from staunch.formats.labels import read_profile, read_tests
@@ -20,6 +21,7 @@ MEMORY_BYTES = 4 * limits.GIB
 ARBITRARY = User(54321, 0)  # any user, with group 0: as OpenShift runs images
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHOWN = 2000  # bytes of output in reasons
+_SHELL = "/.staunch/busybox"  # where a test's shell is seen inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,12 @@ def test_image(
     unpacker: Unpacker,
     progress: Progress,
     tests: Sequence[TestSpec] | None = None,
+    shell: Path | None = None,
     memory_bytes: int | None = MEMORY_BYTES,
 ) -> TestReport:
     """Run each test as the image's user and, for inference, as an arbitrary user of group 0, too.
+
+    Unless the test says that it wants the image's own.
 
     The root of a training image is writable, and shared by its tests in their order.
 
@@ -131,10 +136,11 @@ def test_image(
         unpacker: lays out the image, once for all tests.
         progress: is told of each.
         tests: instead of those that the image carries.
+        shell: a static busybox of this machine, for tests that are scripts.
         memory_bytes: the most memory of one test.
 
     Raises:
-        UndecidedError: the sandbox broke down.
+        UndecidedError: the sandbox broke down, or a test is a script and there is no shell for it.
         UntrustedError: the image is damaged, or its tests cannot be read.
         SpecError: the image names a user that it does not know.
     """
@@ -142,19 +148,29 @@ def test_image(
     wanted = read_tests(labels) if tests is None else tuple(tests)
     if not wanted:
         return TestReport(image.platform, sandbox.name, sandbox.notes, ())
+    if shell is None and any(each.script for each in wanted):
+        raise UndecidedError(
+            "the image's tests could not be run",
+            why="one is a script, and no statically linked busybox is on this machine",
+            mend="`apt-get install busybox-static`",
+        )
     inference = _is_inference(image)
     results = []
     with _laid_out(image, unpacker, progress) as root:
-        users = [_user(image, root), *([ARBITRARY] if inference else [])]
+        own = _user(image, root)
         for test in wanted:
             progress.step(f"testing: {' '.join(test.run)[:100]}")
-            for user in users:
+            for user in [own, *([ARBITRARY] if inference and test.any_user else [])]:
                 held = replace(
                     _confinement(image, user, read_only=inference),
                     memory_bytes=memory_bytes,
                     timeout_s=test.timeout_s,
                 )
-                outcome = sandbox.run(root.path, test.run, held)
+                argv = test.run
+                if test.script and shell is not None:
+                    argv = (_SHELL, "sh", "-c", *test.run)
+                    held = replace(held, binds=(Bind(shell, _SHELL),))
+                outcome = sandbox.run(root.path, argv, held)
                 who = f"{user.uid}:{user.gid}"
                 results.append(TestResult(test, who, outcome, _fault(test, outcome, held)))
     return TestReport(image.platform, sandbox.name, sandbox.notes, tuple(results))

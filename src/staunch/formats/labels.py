@@ -1,7 +1,8 @@
 """What Staunch writes into an image's labels, so that ``test`` and ``run`` need the image alone.
 
 ``dev.staunch.tests`` holds the spec's tests as a JSON list of ``{"run": […], "expect": …,
-"timeout_s": …}``; ``dev.staunch.profile`` the profile's name.
+"timeout_s": …}``, with ``"script": true`` where ``run`` is one text for a shell, and ``"any_user": false`` where the
+image's own user alone need pass; ``dev.staunch.profile`` the profile's name.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ def write_tests(tests: Sequence[TestSpec]) -> str:
         item: dict[str, object] = {"run": list(test.run), "timeout_s": test.timeout_s}
         if test.expect is not None:
             item["expect"] = test.expect
+        if test.script:
+            item["script"] = True
+        if not test.any_user:
+            item["any_user"] = False
         items.append(item)
     return json.dumps(items, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -75,6 +80,12 @@ def _test(item: object, index: int) -> TestSpec:
     run, expect, timeout_s = item.get("run"), item.get("expect"), item.get("timeout_s", 120.0)
     if not isinstance(run, list) or not run or not _all_text(run):
         raise _broken(f"[{index}].run is not a list of words")
+    script = item.get("script", False)
+    if not isinstance(script, bool) or (script and len(run) != 1):
+        raise _broken(f"[{index}].script is not true for one text")
+    any_user = item.get("any_user", True)
+    if not isinstance(any_user, bool):
+        raise _broken(f"[{index}].any_user is not true or false")
     if expect is not None and not isinstance(expect, str):
         raise _broken(f"[{index}].expect is not a text")
     if (
@@ -83,7 +94,9 @@ def _test(item: object, index: int) -> TestSpec:
         or not 0 < timeout_s <= _MAX_TIMEOUT_S
     ):
         raise _broken(f"[{index}].timeout_s is not a number of seconds up to {_MAX_TIMEOUT_S:g}")
-    return TestSpec(tuple(run), expect, float(timeout_s), Place(f"label {TESTS}[{index}]"))
+    return TestSpec(
+        tuple(run), expect, float(timeout_s), Place(f"label {TESTS}[{index}]"), script, any_user
+    )
 
 
 def _all_text(items: Iterable[object]) -> bool:

@@ -113,12 +113,18 @@ class FilesSpec:
 
 @dataclass(frozen=True, slots=True)
 class TestSpec:
-    """A command to run in the sandbox, and text that its output must hold."""
+    """A command to run in the sandbox, and text that its output must hold.
+
+    ``script``: ``run`` is one text, for a shell that the test brings and the image does not hold.
+    ``any_user``: an arbitrary user must pass it, too, not the image's own alone.
+    """
 
     run: tuple[str, ...]
     expect: str | None = None
     timeout_s: float = 120.0
     place: Place = Place("")
+    script: bool = False
+    any_user: bool = True
 
     __test__ = False  # not a pytest class
 

@@ -76,10 +76,12 @@ def to_image(
         keep=tuple(model.keep),
         tests=tuple(
             TestSpec(
-                tuple(each.run),
+                tuple(each.run or (each.shell or "",)),
                 each.expect,
                 each.timeout.total_seconds(),
                 work.place("tests", number),
+                script=each.run is None,
+                any_user=each.any_user,
             )
             for number, each in enumerate(model.tests)
         ),

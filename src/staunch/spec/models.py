@@ -263,6 +263,18 @@ def _one_source(content: str | None, info: ValidationInfo) -> str | None:
     return content
 
 
+def _one_command(shell: str | None, info: ValidationInfo) -> str | None:
+    """``run`` is validated before; where that failed, there is nothing to add."""
+    if "run" in info.data and (shell is None) == (info.data["run"] is None):
+        none = shell is None
+        raise fault(
+            "there is no `run` either" if none else "there is a `run`, too",
+            why="a test is one command, or one script",
+            mend="add `run:` with program and arguments" if none else "keep one of the two",
+        )
+    return shell
+
+
 def _owner(text: str) -> str:
     if not _OWNER.fullmatch(text):
         raise fault(
@@ -445,12 +457,28 @@ class Test(_Model):
 
     __test__ = False  # not a pytest class
 
-    run: list[str] = Field(min_length=1, description="Program and arguments; no shell.")
+    run: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Program and arguments; no shell. This or `shell`.",
+    )
+    shell: Annotated[str | None, AfterValidator(_one_command)] = Field(
+        default=None,
+        validate_default=True,
+        description="A script for the shell of busybox, which is there for the test only: it starts "
+        "the image's server and asks it, say. Needs `busybox-static` on the machine that tests.",
+        examples=["nginx & sleep 1; wget -qO- http://127.0.0.1:8080/"],
+    )
     expect: str | None = Field(
         default=None, description="Text that the output must hold; exit code 0 is always wanted."
     )
     timeout: Duration = Field(
         default=timedelta(seconds=120), description="Longest time it may take.", examples=["2m"]
+    )
+    any_user: StrictBool = Field(
+        default=True,
+        description="Whether an arbitrary user ID must pass it, too (inference). Only for programs "
+        "that want a name for their user.",
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import staunch
 from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox import choose_sandbox
+from staunch.adapters.sandbox import choose_sandbox, static_shell
 from staunch.adapters.sandbox.choose import probe, tiny_program
 from staunch.adapters.sandbox.held import make_mount_points
 from staunch.errors import SpecError, UndecidedError
@@ -114,7 +114,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox import choose_sandbox
+from staunch.adapters.sandbox import choose_sandbox, static_shell
 from staunch.ports import Confinement
 sandbox = choose_sandbox(ProcessRunner(), prefer="bubblewrap")
 held = Confinement(65532, 65532, env=(("PATH", "/bin"),), memory_bytes=1 << 28)
@@ -168,3 +168,15 @@ def test_an_ordinary_user_needs_no_privileges() -> None:
         'b"65532\\n65532\\nsh: can\'t create /x: Read-only file system\\n"',
         "True",
     ], done.stderr.decode()
+
+
+@pytest.mark.interop
+def test_a_shell_for_tests_needs_no_library(tmp_path):
+    """Another image's libraries would not fit it."""
+    real = Path(need("busybox"))
+    assert static_shell(Tools({"busybox": real})) == real.resolve()
+    assert static_shell(Tools({"busybox": Path("/bin/dash").resolve()})) is None
+    text = tmp_path / "busybox"
+    text.write_bytes(b"\x7fELF, it says")
+    assert static_shell(Tools({"busybox": text})) is None
+    assert static_shell(Tools({})) is None

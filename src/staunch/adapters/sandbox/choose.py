@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from staunch.adapters.rooted import host_errors, remove_tree
@@ -17,7 +18,8 @@ from staunch.adapters.sandbox.bubblewrap import Bubblewrap
 from staunch.adapters.sandbox.cgroup import memory_group
 from staunch.adapters.sandbox.engine import Docker, Podman, engine_variants
 from staunch.adapters.sandbox.runc import Runc
-from staunch.errors import SpecError, StaunchError, UndecidedError
+from staunch.errors import SpecError, StaunchError, UndecidedError, UntrustedError
+from staunch.formats.elf import parse_elf
 from staunch.model import limits
 from staunch.ports import Confinement, Sandbox
 
@@ -118,6 +120,26 @@ def tiny_program() -> bytes:
         *(identity, 2, machine, 1, base + start, 64, 0, 0, 64, 56, 1, 0, 0, 0),
     )
     return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + code
+
+
+def static_shell(runner: ProcessRunner) -> Path | None:
+    """This machine's busybox, if it needs no library of the image it will be seen in; else None."""
+    for name in ("busybox", "busybox-static"):
+        program = runner.which(name)
+        if program is None:
+            continue
+        try:
+            data = program.read_bytes()
+            facts = parse_elf(partial(_cut, data), len(data))
+        except (OSError, UntrustedError):
+            continue
+        if facts is not None and not facts.interpreter and not facts.needed:
+            return program.resolve()
+    return None
+
+
+def _cut(data: bytes, size: int, offset: int) -> bytes:
+    return data[offset : offset + size]
 
 
 def _missing(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox import choose_sandbox
+from staunch.adapters.sandbox import choose_sandbox, static_shell
 from staunch.adapters.unpack import LayerUnpacker
 from staunch.errors import UndecidedError
 from staunch.flows.run import TestReport, test_image
@@ -51,8 +51,9 @@ def after_build(
     """Run the tests of every platform that this machine can run."""
     if not spec.tests:
         return SKIPPED
+    runner = runner or ProcessRunner()
     try:
-        sandbox = choose_sandbox(runner or ProcessRunner())
+        sandbox = choose_sandbox(runner)
     except UndecidedError as e:
         return Tested(asked=True, unknown=(e,))
     reports, unknown = [], []
@@ -68,7 +69,13 @@ def after_build(
                 )
                 continue
             reports.append(
-                test_image(image, sandbox=sandbox, unpacker=LayerUnpacker(), progress=progress)
+                test_image(
+                    image,
+                    sandbox=sandbox,
+                    unpacker=LayerUnpacker(),
+                    progress=progress,
+                    shell=static_shell(runner),
+                )
             )
     return Tested(asked=True, reports=tuple(reports), unknown=tuple(unknown))
 

@@ -68,7 +68,11 @@ def named_programs(context: Context) -> dict[str, str]:
     for key, words in (
         ("entrypoint", spec.entrypoint),
         ("cmd", spec.cmd),
-        *((f"tests[{index}]", test.run) for index, test in enumerate(spec.tests)),
+        *(
+            (f"tests[{index}]", test.run)
+            for index, test in enumerate(spec.tests)
+            if not test.script
+        ),
     ):
         if not words:
             continue

@@ -1,4 +1,4 @@
-"""The CA bundle: what ``update-ca-certificates`` and ``openssl rehash`` leave in ``etc/ssl/certs``."""
+"""Whom the image trusts: what ``update-ca-certificates``, ``openssl rehash`` and Java's trigger leave."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from staunch.assemble.payloads import Payloads
 from staunch.assemble.scripts.world import OWNER
 from staunch.assemble.tree import Tree
 from staunch.errors import SpecError
-from staunch.model.entry import Entry, Kind
+from staunch.formats.java_keystore import write_trust_store
+from staunch.model.entry import EPOCH, Entry, Kind
 
 _PACKAGED, _LOCAL = "usr/share/ca-certificates", "usr/local/share/ca-certificates"
 _FOLDER = "etc/ssl/certs"
+_JAVA = f"{_FOLDER}/java"
 BUNDLE = f"{_FOLDER}/ca-certificates.crt"
 _CONFIGURATION = "etc/ca-certificates.conf"
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----[ \t]*\r?\n?", re.DOTALL)
@@ -82,6 +84,9 @@ def install(tree: Tree, payloads: Payloads, extra: Sequence[bytes]) -> None:
         if (key := _hashes(text)) is not None:
             hashed.setdefault(key[0], []).append((link, key[1]))
     tree.replace(Entry.inline(BUNDLE, bytes(bundle), owner=OWNER))
+    if (java := tree.get(_JAVA)) is not None and java.kind is Kind.DIR:
+        files = [(each.path, texts[tree.contents(each).path]) for each in (*packaged, *local)]
+        tree.replace(Entry.inline(f"{_JAVA}/cacerts", _trust_store(files), owner=OWNER))
     for subject, found in sorted(hashed.items()):
         seen: list[str] = []
         for link, fingerprint in sorted(found):
@@ -90,6 +95,17 @@ def install(tree: Tree, payloads: Payloads, extra: Sequence[bytes]) -> None:
             path = f"{_FOLDER}/{subject}.{len(seen)}"
             tree.replace(Entry.symlink(path, link, owner=OWNER))
             seen.append(fingerprint)
+
+
+def _trust_store(files: Sequence[tuple[str, bytes]]) -> bytes:
+    """What the trigger of ca-certificates-java makes of the same certificates, by its names."""
+    trusted: dict[str, bytes] = {}
+    for path, text in files:
+        for found in _PEM.finditer(text):
+            if found[1] == b"CERTIFICATE" and (der := _der(found[0])) is not None:
+                name = f"debian:{_link_name(path)}".lower()
+                trusted.setdefault(name if name not in trusted else f"{name}-{len(trusted)}", der)
+    return write_trust_store(trusted.items(), moment_s=EPOCH)
 
 
 def parse_certificates(text: bytes, number: int) -> list[bytes]:
@@ -195,7 +211,7 @@ def _hashes(text: bytes) -> tuple[str, str] | None:
     if len(pems) != 1:
         return None
     try:
-        der = binascii.a2b_base64(b"".join(pems[0].splitlines()[1:-1]))
+        der = _der(pems[0]) or b""
         # Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0] version, serialNumber,
         #   signature, issuer, validity, subject, … (RFC 5280, 4.1)
         fields = list(_elements(next(_elements(_only(der, _SEQUENCE)))[1]))
@@ -203,6 +219,14 @@ def _hashes(text: bytes) -> tuple[str, str] | None:
         return subject_hash(_encoded(tag, subject)), hashlib.sha256(der).hexdigest()
     except (ValueError, IndexError, StopIteration):
         return None  # in the bundle it stays, as update-ca-certificates leaves it there
+
+
+def _der(pem: bytes) -> bytes | None:
+    """The bytes of one block; None where it is no base64."""
+    try:
+        return binascii.a2b_base64(b"".join(pem.splitlines()[1:-1]))
+    except binascii.Error:
+        return None
 
 
 def _found(tree: Tree, folder: str) -> list[Entry]:

@@ -22,7 +22,7 @@ def command(console: Console, image: str | None, platform: str | None, sandbox: 
     as an arbitrary one. Exit code 3: no sandbox works here, or the image carries no tests.
     """
     from staunch.adapters.runner import ProcessRunner
-    from staunch.adapters.sandbox import choose_sandbox
+    from staunch.adapters.sandbox import choose_sandbox, static_shell
     from staunch.adapters.unpack import LayerUnpacker
     from staunch.apps.cli import render, world
     from staunch.apps.cli.places import image_path
@@ -41,6 +41,7 @@ def command(console: Console, image: str | None, platform: str | None, sandbox: 
             sandbox=box,
             unpacker=LayerUnpacker(),
             progress=progress,
+            shell=static_shell(ProcessRunner()),
         )
     verdict = report.verdict
     document = {
