@@ -89,6 +89,9 @@ def verify_image(
 ) -> Verification:
     """Steps 2 to 4 for one manifest or index.
 
+    An attestation that the policy asks for may stand at an index, or at each of its manifests (a
+    package list is one platform's).
+
     Raises:
         UntrustedError: the manifest is not what its digest says.
         UndecidedError: the repository cannot be asked.
@@ -96,7 +99,10 @@ def verify_image(
     manifest = repository.manifest(image)
     found = find_evidence(repository, image.digest)
     judged = judge(found, image.digest, manifest, policy, identities)
-    checks = [check_signature(judged, policy), *check_attestations(judged, policy)]
+    checks = [check_signature(judged, policy)]
+    for check in check_attestations(judged, policy):
+        inner = check if isinstance(check.verdict, Passed) else None
+        checks.append(inner or _on_each(repository, image, check, policy, identities))
     if not policy.asks_provenance and PREDICATE_TYPE not in policy.attestations:
         return Verification(image, tuple(checks), judged)
     try:
@@ -104,6 +110,27 @@ def verify_image(
     except UntrustedError as e:
         checks.append(Check("provenance", Refused((f"{e.what}: {e.why}",)), damaged=True))
     return Verification(image, tuple(checks), judged)
+
+
+def _on_each(
+    repository: Repository,
+    image: Descriptor,
+    check: Check,
+    policy: TrustPolicy,
+    identities: IdentityVerifier,
+) -> Check:
+    """The same check of every manifest of an index; what failed at the index if one fails, too."""
+    children = manifests_of(repository, image) if image.media_type in oci.INDEXES else ()
+    for each in children:
+        found = find_evidence(repository, each.digest)
+        manifest = repository.manifest(each)
+        judged = judge(found, each.digest, manifest, policy, identities)
+        same = [one for one in check_attestations(judged, policy) if one.name == check.name]
+        if not same or not isinstance(same[0].verdict, Passed):
+            return check
+    if not children:
+        return check
+    return Check(check.name, Passed(), f"at each of {len(children)} manifests", check.notes)
 
 
 def check_lineage(

@@ -21,6 +21,7 @@ __all__ = [
     "read_lock",
     "spec_source",
     "write_lock",
+    "write_whole",
 ]
 
 DEFAULT_SPEC = "staunch.yaml"
@@ -87,7 +88,15 @@ def write_lock(path: Path, lock: Lock) -> bool:
     Raises:
         HostError: it cannot be written.
     """
-    data = format_lock(lock)
+    return write_whole(path, format_lock(lock))
+
+
+def write_whole(path: Path, data: bytes) -> bool:
+    """Write a small file whole or not at all; False when it stands there already, to the byte.
+
+    Raises:
+        HostError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         if path.is_file() and path.read_bytes() == data:

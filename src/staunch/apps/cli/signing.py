@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,11 +13,13 @@ import click
 from staunch.errors import SpecError
 
 if TYPE_CHECKING:
+    from staunch.apps.cli.console import Console
     from staunch.attest.trust import TrustPolicy
     from staunch.flows.signed_build import Signing
+    from staunch.flows.signing import Scheme, Written
     from staunch.ports import IdentityVerifier, KeylessSigner, Signer
 
-__all__ = ["identities", "passphrase", "policy_of", "signer_of", "signing_of", "signs", "trusts"]
+__all__ = ["annotations_of", "identities", "passphrase", "policy_of", "scheme", "schemes_of", "signer_of", "signing_of", "signs", "tell", "trusts"]  # fmt: skip
 
 PASSWORD = "COSIGN_PASSWORD"  # noqa: S105 - the name of a variable, as cosign has it
 _PASSPHRASE_BYTES = 4096
@@ -56,6 +58,15 @@ def signs(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+scheme = click.option(
+    "--scheme",
+    type=click.Choice(["both", "referrers", "tags"]),
+    default="both",
+    show_default=True,
+    help="Where it is kept: OCI 1.1 referrers, `sha256-….sig` tags, or both (keyless: referrers).",
+)
 
 
 def trusts(function: F) -> F:
@@ -184,6 +195,58 @@ def signing_of(signer: Signer | KeylessSigner, environ: Mapping[str, str] = os.e
         found.get("source", ""),
         found.get("commit", ""),
     )
+
+
+def schemes_of(word: str, *, keyless: bool) -> tuple[Scheme, ...]:
+    """The schemes that ``--scheme`` names; ``both`` means what the signer can do."""
+    from staunch.flows.signing import Scheme
+
+    if word == "both":
+        return (Scheme.REFERRERS,) if keyless else (Scheme.REFERRERS, Scheme.TAGS)
+    return (Scheme(word),)
+
+
+def annotations_of(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """``KEY=VALUE`` words as pairs, sorted.
+
+    Raises:
+        SpecError: one has no ``=``, or a key stands twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key or key in found:
+            raise SpecError(
+                f"not an annotation: {word[:80]!r}",
+                why="it stands twice" if key in found else "it is not KEY=VALUE",
+                mend="write `-a KEY=VALUE`, each key once",
+            )
+        found[key] = value
+    return tuple(sorted(found.items()))
+
+
+def tell(console: Console, verb: str, image: str, signer: str, written: Sequence[Written]) -> None:
+    """Answer what ``sign`` and ``attest`` wrote."""
+    document = {
+        "schema": f"staunch.dev/{verb}/v1",
+        "image": image,
+        "signer": signer,
+        "written": [
+            {
+                "kind": each.kind,
+                "scheme": each.scheme.value,
+                "digest": str(each.descriptor.digest),
+                "tag": each.tag,
+                "new": each.new,
+            }
+            for each in written
+        ],
+    }
+    lines = [image]
+    for each in written:
+        where = each.tag or str(each.descriptor.digest)
+        lines.append(f"  {each.scheme.value:9}  {where}{'' if each.new else '  (was there)'}")
+    console.answer(document, "\n".join(lines), image)
 
 
 def policy_of(
