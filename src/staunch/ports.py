@@ -581,6 +581,7 @@ class Advisories(Protocol):
 
     def platforms(self, content_set: str) -> tuple[str, ...]:
         """The CPEs that a Red Hat repository serves."""
+        ...
 
 
 class Registries(Protocol):

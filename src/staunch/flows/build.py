@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from staunch import __version__
 from staunch.assemble.assemble import assemble
@@ -32,6 +32,7 @@ from staunch.errors import SpecError, UntrustedError
 from staunch.fetch.archive import fetch_package
 from staunch.fetch.wheels import fetch_wheel
 from staunch.flows.fit import fits
+from staunch.flows.parallel import gathered
 from staunch.flows.sbom import attach_sbom
 from staunch.flows.signed_build import Described, Signing, sign_build
 from staunch.flows.signing import Written
@@ -56,7 +57,6 @@ from staunch.publish.layout import PublishedImage, write_image, write_layout
 DOWNLOADS = 6  # at once: more do not help one mirror, and annoy it
 _SNAPSHOT_DELAY = timedelta(days=1)
 Format = Literal["oci-dir", "oci-archive", "docker-archive"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -522,13 +522,3 @@ def _publish(
         store=world.store,
         referrers=referrers,
     )
-
-
-def gathered(waiting: Sequence[Future[T]]) -> list[T]:
-    """Every result, in order; the first failure cancels what has not begun."""
-    try:
-        return [each.result() for each in waiting]
-    except BaseException:
-        for each in waiting:
-            each.cancel()
-        raise
