@@ -34,8 +34,8 @@ def test_help_lists_every_verb_and_no_other(cli):
     assert told.err == ""
     for name, line in VERBS.items():
         assert f"  {name}" in told.out
-        assert line in told.out
-    for later in ("scan", "push", "sign", "verify", "fleet", "admit"):
+        assert line in " ".join(told.out.split())
+    for later in ("fleet", "admit", "guard"):
         assert f"\n  {later} " not in told.out
 
 
