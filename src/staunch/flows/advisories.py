@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from staunch.errors import SpecError
-from staunch.formats import debian_tracker, exploited, lifecycle, osv, secdb
+from staunch.formats import csaf, debian_changelog, debian_tracker, exploited, lifecycle, osv, secdb
 from staunch.formats.feed_json import DOCUMENT_BYTES, damaged
 from staunch.formats.stream import blob_chunks, inflate
 from staunch.model import limits
@@ -126,6 +126,37 @@ def _tracker(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: F
         raise _nothing("debian-tracker", ".json and `list`", files)
 
 
+def _changelog(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    for each in files:
+        yield Source(debian_changelog.read_facts(_whole(each), what=each.name), (each,))
+
+
+def _csaf(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    single: list[FeedFile] = []
+    deleted: frozenset[str] = frozenset()
+    found = False
+    for each in files:
+        stem, name = _stem(each.name)[0], each.name.rpartition("/")[2]
+        if name == "deletions.csv":
+            deleted = frozenset(gone for gone, _ in csaf.read_index(_whole(each), what=each.name))
+        elif name == "repository-to-cpe.json":
+            yield Source(csaf.read_content_sets(_whole(each), what=each.name), (each,))
+        elif stem.endswith(".tar"):
+            yield Source(csaf.read_archive(chunks(each), what=each.name), (each,))
+        elif stem.endswith(".json"):
+            single.append(each)
+            continue
+        else:
+            continue
+        found = True
+    if single:
+        documents = ((each.name, _whole(each, csaf.RECORD_BYTES)) for each in single)
+        reading = csaf.read_documents(documents, whole=whole_folder, deleted=deleted)
+        yield Source(reading, tuple(single))
+    elif not found:
+        raise _nothing("csaf", ".tar(.zst|.xz|.gz) and .json", files)
+
+
 def _kev(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
     for each in files:
         yield Source(exploited.read_kev(_whole(each), what=each.name), (each,))
@@ -152,6 +183,8 @@ FORMATS: dict[str, Callable[[Sequence[FeedFile], bool], Iterator[Source]]] = {
     "osv": _osv,
     "secdb": _secdb,
     "debian-tracker": _tracker,
+    "debian-changelog": _changelog,
+    "csaf": _csaf,
     "kev": _kev,
     "epss": _epss,
     "lifecycle": _lifecycle,
@@ -169,13 +202,13 @@ def chunks(file: FeedFile) -> Iterator[bytes]:
     )
 
 
-def _whole(file: FeedFile) -> bytes:
-    """All of it, unpacked; DOCUMENT_BYTES at most."""
+def _whole(file: FeedFile, max_bytes: int = DOCUMENT_BYTES) -> bytes:
+    """All of it, unpacked."""
     data = bytearray()
     for chunk in chunks(file):
         data += chunk
-        if len(data) > DOCUMENT_BYTES:
-            raise damaged(file.name, f"it is over the limit of {DOCUMENT_BYTES:,} bytes")
+        if len(data) > max_bytes:
+            raise damaged(file.name, f"it is over the limit of {max_bytes:,} bytes")
     return bytes(data)
 
 

@@ -117,6 +117,22 @@ def read_deb(
     return reader.finish(members)
 
 
+def data_members(
+    blob: Blob, *, owner: str, max_bytes: int = limits.UNPACKED_BYTES
+) -> Iterator[tuple[str, TarMember]]:
+    """Path (without ``./``) and member of everything in the data archive, in its order.
+
+    For looking one file up without reading the rest; stop when it was found.
+
+    Raises:
+        UntrustedError: damaged, over a limit, or with a name that leads out.
+    """
+    _, data = _archives(blob, owner)
+    chunks = _chunks(blob, data, _DATA, owner, max_bytes)
+    for member in read_tar(chunks, what=f"data archive of {owner}"):
+        yield _path(member.name, owner), member
+
+
 def control_fields(contents: DebContents) -> Stanza:
     """The fields of the package's ``control`` file; names in any spelling.
 

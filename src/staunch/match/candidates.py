@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from staunch.model.inventory import Confidence, Distribution, FoundPackage
 from staunch.ports import Advisories
 
 PRO = "ubuntu:pro:"
+_MINOR = re.compile(r"\.el([0-9]+_[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def candidates(
                     )
                     continue
                 kept += _judged(stated, package, lookup, namespace)
-    return _of_one_row(kept), dropped
+    return _of_one_stream(_of_one_row(kept), package, dropped), dropped
 
 
 def _places(lookup: Lookup, package: FoundPackage) -> Iterator[str]:
@@ -170,18 +172,56 @@ def _is_pro(package: FoundPackage) -> bool:
 
 
 def _of_one_row(found: list[Candidate]) -> list[Candidate]:
-    """Red Hat: where a binary row of a record decides, its rows by source name say nothing."""
-    decided = {
-        (each.stated.feed, each.stated.advisory.key)
-        for each in found
-        if each.rule.startswith("rpm-binary")
-    }
+    """Red Hat: where rows of the binary decide, those by source name say nothing."""
+    decided = {(each.stated.feed, each.id) for each in found if each.rule.startswith("rpm-binary")}
     return [
         each
         for each in found
-        if not each.rule.startswith("rpm-source")
-        or (each.stated.feed, each.stated.advisory.key) not in decided
+        if not each.rule.startswith("rpm-source") or (each.stated.feed, each.id) not in decided
     ]
+
+
+def _of_one_stream(
+    found: list[Candidate], package: FoundPackage, dropped: list[Dropped]
+) -> list[Candidate]:
+    """Red Hat: a build of a minor release that has that release's own fix needs no later one's.
+
+    One CVE has rows for 9.2 (``…-23.el9_2.4``) and 9.3 (``…-26.el9_3.2``) under one CPE. Without a
+    fixed row of its own minor release a build is measured by all of them, so by the highest.
+    """
+    own = {
+        (*_place(each), stream)
+        for each in found
+        if each.judged.state is State.FIXED
+        and (stream := _stream(each.installed))
+        and stream == _stream(each.judged.fixed)
+    }
+    kept = []
+    for each in found:
+        stream, theirs = _stream(each.installed), _stream(each.judged.fixed)
+        if (
+            each.judged.state is State.AFFECTED
+            and theirs != stream
+            and (*_place(each), stream) in own
+        ):
+            why = f"{each.judged.fixed} is of another minor release, and el{stream} has its own fix"
+            record = each.stated.advisory.id
+            dropped.append(
+                Dropped(each.id, package, each.stated.feed, record, "rhel-minor-release", why)
+            )
+        else:
+            kept.append(each)
+    return kept
+
+
+def _place(each: Candidate) -> tuple[str, str, str, str]:
+    return each.stated.feed, each.id, each.stated.affected.cpe, each.rule
+
+
+def _stream(version: str) -> str:
+    """``9_2`` of ``7.76.1-23.el9_2.4``, "" where none is told."""
+    match = _MINOR.search(version)
+    return match[1] if match else ""
 
 
 def _past(moment: str, now: datetime) -> bool:

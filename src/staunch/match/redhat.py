@@ -80,16 +80,12 @@ def applies(stated: Stated, package: FoundPackage, keyed: str) -> tuple[bool, st
     modular build. Where the label is missing and the release is of a module, it may apply.
     """
     fact = stated.affected
-    architecture = fact.architecture
-    if keyed == "binary" and architecture == "src":
+    built_for = fact.architecture.split(",") if fact.architecture else []
+    if keyed == "binary" and built_for == ["src"]:
         return False, "a row of source packages", True
-    if architecture not in (
-        "",
-        "noarch",
-        "src",
-        package.architecture,
-    ) and package.architecture not in ("", "noarch"):
-        return False, f"for {architecture}, not {package.architecture}", True
+    ours = {"noarch", "src", package.architecture}
+    if built_for and package.architecture not in ("", "noarch") and not ours & set(built_for):
+        return False, f"for {fact.architecture}, not {package.architecture}", True
     label = ":".join(package.fact("modularity").split(":")[:2])
     modular = bool(_MODULAR.search(package.version))
     if fact.module:
