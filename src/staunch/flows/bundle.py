@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,7 @@ from staunch.attest.evidence import Evidence, describe, judge, statement_envelop
 from staunch.attest.trust import TrustPolicy
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.flows.signing import tag_of
+from staunch.flows.targets import Target
 from staunch.formats import bundle, dsse, intoto, oci, sigstore_bundle
 from staunch.formats.bundle import Contents, File
 from staunch.formats.dsse import Envelope
@@ -43,6 +45,23 @@ class Exported:
     name: str
     tag: str
     image: Descriptor
+
+    @classmethod
+    def of(cls, target: Target) -> Exported:
+        """An image as a user named it; one in a layout gets a name below ``localhost``."""
+        place = target.place
+        if place.reference is not None:
+            return cls(
+                target.repository, place.reference.name, place.reference.tag, target.descriptor
+            )
+        assert place.path is not None  # noqa: S101 - for mypy: a place is one or the other
+        stem = re.sub(r"[^a-z0-9]+", "-", place.path.resolve().stem.lower()).strip("-")
+        return cls(
+            target.repository,
+            f"localhost/{stem or 'image'}",
+            place.tag or "latest",
+            target.descriptor,
+        )
 
 
 @dataclass
@@ -114,15 +133,21 @@ def plan_bundle(
 def _packages(lock: Lock) -> Iterator[tuple[Digest, str]]:
     for platform in lock.platforms:
         for package in platform.packages:
-            yield package.digest, package.filename.rpartition("/")[2].replace("%", "_")
+            yield package.digest, bundle.plain_name(package.filename.rpartition("/")[2])
         for wheel in platform.wheels:
-            yield wheel.digest, wheel.filename.replace("%", "_").replace("!", "_")
+            yield wheel.digest, bundle.plain_name(wheel.filename)
     for tool in lock.tools:
         for package in tool.packages:
-            yield package.digest, package.filename.rpartition("/")[2].replace("%", "_")
+            yield package.digest, bundle.plain_name(package.filename.rpartition("/")[2])
 
 
 def _plan_file(plan: Plan, role: str, name: str, data: bytes) -> None:
+    if bundle.plain_name(name) != name or name.lower() == "images":
+        raise SpecError(
+            f"a bundle cannot hold a file called {name[:80]!r}",
+            why="it has characters other than letters, digits and `._+~@-`, or is `images`",
+            mend=f"call it {bundle.plain_name(name)!r}, or another way",
+        )
     file = File(role, name, Digest.of(data), len(data))
     if any(each.name.lower() == name.lower() and each.role != "package" and each != file for each in plan.files.values()):  # fmt: skip
         raise SpecError(

@@ -73,6 +73,11 @@ def blob_path(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
+def plain_name(text: str) -> str:
+    """``text`` as a file name that a bundle can hold: other characters become ``_``."""
+    return re.sub(r"[^A-Za-z0-9._+~@-]", "_", text)[:200].lstrip("+.~@-") or "_"
+
+
 def format_contents(contents: Contents) -> bytes:
     """The document, canonical."""
     return strict_json.canonical(

@@ -49,7 +49,11 @@ def command(
     *,
     keyless: bool,
 ) -> None:
-    """Say something of an image, signed: an in-toto statement in a DSSE envelope."""
+    """Attest something of an image, signed.
+
+    It becomes an in-toto statement about TARGET's digest in a DSSE envelope, which the real cosign
+    verifies, too.
+    """
     from staunch.adapters.signers.files import read_limited
     from staunch.apps.cli.world import open_registries
     from staunch.attest.trust import type_of
