@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from staunch.match.explain import Story
+from staunch.match.explain import explain as explained
 from staunch.match.match import Matched
 from staunch.match.match import match as matched
 from staunch.model.inventory import Inventory
 from staunch.ports import Advisories
 
-__all__ = ["Matched", "match"]
+__all__ = ["Matched", "Story", "explain", "match"]
 
 
 def match(inventory: Inventory, db: Advisories, *, now: datetime) -> Matched:
@@ -19,3 +21,8 @@ def match(inventory: Inventory, db: Advisories, *, now: datetime) -> Matched:
         UntrustedError: the database is damaged.
     """
     return matched(inventory, db, now=now)
+
+
+def explain(identifier: str, inventory: Inventory, matched: Matched, db: Advisories) -> Story:
+    """The whole story of one vulnerability there, or of why there is none."""
+    return explained(identifier, inventory, matched, db)
