@@ -220,3 +220,167 @@ def test_no_effect_says_why() -> None:
     assert note.status == "ignored"
     assert "ld.so.cache is written natively" in note.why
     assert "no service manager" in note.why
+
+
+def test_read_takes_the_whole_line_for_its_last_name() -> None:
+    made = image(
+        'while read line; do set -- $line; echo "$2" >> /one; done << E\n/a  default\n/b more x\nE\n'
+        'while read first rest; do echo "$first:$rest" >> /two; done << E\n a b c \nE\n'
+    )
+    assert made.text("one") == "default\nmore\n"
+    assert made.text("two") == "a:b c\n"
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [("[ ]", False), ("[ ! ]", True), ('[ ! "" ]', True), ("[ -n ]", True), ('[ ! "x" ]', False)],
+)
+def test_tests_of_few_words(condition: str, holds: bool) -> None:
+    """POSIX.1-2017, test: with none it is false, with one it is whether that is no empty string."""
+    made = image(f"if {condition}; then echo yes > /out; else echo no > /out; fi")
+    assert made.text("out") == ("yes\n" if holds else "no\n")
+
+
+def test_install_knows_long_options_and_the_empty_file() -> None:
+    made = image(
+        "install --mode 640 --owner root --group=root /dev/null /etc/empty\n"
+        "install -m 600 /etc/empty /etc/copy\n"
+    )
+    assert (made.text("etc/empty"), made.entry("etc/empty").mode) == ("", 0o640)
+    assert made.entry("etc/copy").mode == 0o600
+
+
+def test_what_every_container_mounts() -> None:
+    made = image(
+        "mountpoint -q /proc && echo proc >> /out; mountpoint -q /srv || echo srv >> /out\n"
+        "setpriv --reuid man --init-groups -- /usr/bin/mandb -cq || true\n"
+    )
+    assert made.text("out") == "proc\nsrv\n"
+    assert made.note("thing").status == "reproduced"
+
+
+def test_commands_as_other_users_are_not_guessed() -> None:
+    for script in ("runuser -u man mandb", "setpriv --reuid man --"):
+        assert image(script).note("thing").why.startswith("it runs something as another user")
+
+
+def test_locales() -> None:
+    assert image("locale-gen").note("thing").status == "ignored"
+    assert image("locale-gen", {"etc/locale.gen": "# de_DE\n\n"}).note("thing").status == "ignored"
+    named = image("locale-gen", {"etc/locale.gen": "de_DE.UTF-8 UTF-8\n"}).note("thing")
+    assert named.status == "unreproduced"
+    assert "the package locales-all brings them compiled" in named.why
+
+
+def test_configuration_files_of_ucf() -> None:
+    files = {"usr/share/x/conf": "a=1\n", "etc/there": "mine\n", "etc/same": "a=1\n"}
+    made = image(
+        "ucf --three-way --debconf-ok --sum-file /usr/share/x/sums /usr/share/x/conf /etc/x.conf\n"
+        "ucfr x /etc/x.conf\nucfr x /etc/x.conf\nucf /usr/share/x/conf /etc/same\n",
+        files,
+    )
+    assert made.note("thing").status == "reproduced"
+    assert made.text("etc/x.conf") == made.text("var/lib/ucf/cache/:etc:x.conf") == "a=1\n"
+    assert made.text("var/lib/ucf/registry") == "x \t /etc/x.conf\n"
+    assert made.text("var/lib/ucf/hashfile").splitlines() == [
+        "d5e29449b9e66d5b4bb0d6ce48fbbcb1  /etc/x.conf",
+        "d5e29449b9e66d5b4bb0d6ce48fbbcb1  /etc/same",
+    ]
+    for call, why in (
+        ("ucf /usr/share/x/conf /etc/there", "would ask what to do with /etc/there"),
+        ("ucf --purge /etc/there", "calls ucf in another way"),
+        ("ucfr --purge x /etc/there", "calls ucfr in another way"),
+    ):
+        note = image(call, files).note("thing")
+        assert (note.status, why in note.why) == ("unreproduced", True), note
+    assert image("ucf /none /etc/x || echo no > /out", files).text("out") == "no\n"
+
+
+PROFILES = {
+    "unix": "Name: Unix\nDefault: yes\nPriority: 256\nAuth-Type: Primary\nAuth:\n\t[success=end default=ignore]\tpam_unix.so nullok try_first_pass\nAuth-Initial:\n\t[success=end default=ignore]\tpam_unix.so nullok\nSession-Type: Additional\nSession:\n\trequired\tpam_unix.so\n",
+    "ldap": "Name: LDAP\nDefault: yes\nPriority: 128\nAuth-Type: Primary\nAuth-Final:\n\t[success=end default=ignore]\tpam_ldap.so use_first_pass\nSession-Type: Additional\nSession-Interactive-Only: yes\nSession:\n\toptional\tpam_ldap.so\n\toptional\tpam_x.so a  b\n",
+    "extra": "Name: Extra\nDefault: no\nPriority: 0\nConflicts: ldap\nAuth-Type: Additional\nAuth:\n\toptional pam_cap.so\n",
+    "old": "Name: Old\nDefault: yes\nPriority: 1\nAuth-Type: Primary\nAuth:\n\trequired pam_tally.so\n",
+}
+
+
+def pam(script: str) -> Image:
+    blocks = (
+        '# head\n# here are the per-package modules (the "Primary" block)\n$primary\n'
+        "# here's the fallback if no module succeeds\n{0}\trequisite\t\t\tpam_deny.so\n"
+        '# and here are more per-package modules (the "Additional" block)\n$additional\n'
+        "# end of pam-auth-update config\n"
+    )
+    types = ("auth", "account", "password", "session", "session-noninteractive")
+    files = {f"usr/share/pam/common-{each}": blocks.format(each) for each in types}
+    files |= {f"usr/share/pam-configs/{name}": text for name, text in PROFILES.items()}
+    return image(script, files)
+
+
+def modules(made: Image, type_: str) -> list[str]:
+    return [line for line in made.text(f"etc/pam.d/common-{type_}").splitlines() if ".so" in line]
+
+
+def test_pam_profiles_by_priority() -> None:
+    made = pam("pam-auth-update --root '' --package --force")
+    assert made.note("thing").status == "reproduced"
+    assert modules(made, "auth") == [
+        "auth\t[success=2 default=ignore]\tpam_unix.so nullok",
+        "auth\t[success=1 default=ignore]\tpam_ldap.so use_first_pass",
+        "auth\trequisite\t\t\tpam_deny.so",
+    ]
+    assert modules(made, "session") == [
+        "session\t[default=1]\t\t\tpam_permit.so",
+        "session\trequisite\t\t\tpam_deny.so",
+        "session\trequired\tpam_unix.so ",
+        "session\toptional\tpam_ldap.so ",
+        "session\toptional\tpam_x.so a b",
+    ]
+    assert modules(made, "session-noninteractive")[-1] == "session\trequired\tpam_unix.so "
+    assert made.text("var/lib/pam/auth") == (
+        "Module: unix\n[success=end default=ignore]\tpam_unix.so nullok\n"
+        "Module: ldap\n[success=end default=ignore]\tpam_ldap.so use_first_pass\n"
+    )
+    assert made.text("var/lib/pam/password") == "Module: null\n[default=1]\t\t\tpam_permit.so\n"
+    assert made.text("var/lib/pam/seen") == "unix\nldap\nextra\n"
+
+
+@pytest.mark.parametrize(
+    ("again", "names"),
+    [
+        ("", ["pam_unix.so", "pam_ldap.so"]),
+        ("--disable ldap --enable extra", ["pam_unix.so", "pam_cap.so"]),
+        ("--enable extra", ["pam_unix.so", "pam_ldap.so"]),  # it yields to ldap, of higher priority
+        ("--remove ldap unix", ["pam_permit.so"]),
+    ],
+)
+def test_pam_again(again: str, names: list[str]) -> None:
+    made = pam(f"pam-auth-update --package --force; pam-auth-update --package {again}")
+    found = [
+        line.split()[-1] if "]" not in line else line.split("]")[1].split()[0]
+        for line in modules(made, "auth")
+    ]
+    assert [name for name in found if name != "pam_deny.so"] == names
+
+
+@pytest.mark.parametrize(
+    ("files", "script", "why"),
+    [
+        ({}, "pam-auth-update --root /srv", "in another root"),
+        ({}, "pam-auth-update --ask", "calls pam-auth-update with '--ask'"),
+        ({}, "pam-auth-update", "the template of common-auth has no primary block"),
+        ({"usr/share/pam-configs/x": "Priority: high\n"}, "pam-auth-update", "the priority 'high'"),
+        (
+            {
+                "usr/share/pam-configs/x": "Default: yes\nAuth-Type: Primary\nAuth:\n\tgarbage\n",
+                "usr/share/pam/common-auth": '# here are the per-package modules (the "Primary" block)\n',
+            },
+            "pam-auth-update",
+            "has the line 'garbage'",
+        ),
+    ],
+)
+def test_pam_that_cannot_be_followed(files: dict[str, str], script: str, why: str) -> None:
+    note = image(script, files).note("thing")
+    assert note.status == "unreproduced"
+    assert why in note.why

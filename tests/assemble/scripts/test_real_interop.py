@@ -39,8 +39,8 @@ pytestmark = [
 ]
 
 PACKAGES = (
-    "ca-certificates,dbus,libopenblas0-pthread,media-types,molly-guard,nano,netbase,openssh-client,"
-    "openssl,python3,redis-server,tzdata,vim-tiny"
+    "ca-certificates,dbus,libopenblas0-pthread,media-types,molly-guard,nano,netbase,openssh-server,"
+    "openssl,python3,redis-server,tcpdump,tzdata,vim-tiny,zsh"
 )
 
 DIFFERENCES = {
@@ -62,6 +62,7 @@ DIFFERENCES = {
     "etc/resolv.conf": "made by whoever starts the container",
     "etc/shadow": "the same users; the day of the last change is 1980-01-01 instead of today",
     "etc/shadow-": "a backup of the tools that edit shadow",
+    "etc/ssh/ssh_host_*_key*": "keys are made by each machine for itself, never in an image",
     "etc/systemd/system/*": "no service manager runs in an image, units are not enabled",
     "etc/systemd/user/*": "no service manager runs in an image, units are not enabled",
     "etc/vconsole.conf": "a console's keyboard, made by systemd-tmpfiles --create without a name",

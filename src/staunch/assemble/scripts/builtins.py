@@ -266,7 +266,9 @@ def read(shell: Shell, arguments: list[str]) -> int:
     else:
         blank = "".join(c for c in separators if c in " \t")
         pattern = f"[{re.escape(separators)}]" + ("+" if blank else "")
-        values = re.split(pattern, line.strip(blank or None), maxsplit=len(names) - 1)
+        line = line.strip(blank or None)
+        # re.split takes a limit of 0 for none
+        values = re.split(pattern, line, maxsplit=len(names) - 1) if len(names) > 1 else [line]
     for name, value in zip(names, [*values, *[""] * len(names)], strict=False):
         shell.variables[name] = value
     return 0 if newline else 1
@@ -307,8 +309,15 @@ class _Test:
         self._shell, self._words, self._at = shell, words, 0
 
     def whole(self) -> bool:
-        if not self._words:
-            return False
+        match self._words:  # POSIX: what few words mean is told by their number
+            case []:
+                return False
+            case [word]:
+                return bool(word)
+            case ["!", word]:
+                return not word
+            case _:
+                pass
         result = self._any()
         if self._at != len(self._words):
             raise Unknowable(f"it tests {' '.join(self._words)[:60]!r}")

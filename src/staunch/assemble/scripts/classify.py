@@ -16,6 +16,7 @@ from staunch.assemble.scripts import (  # noqa: F401 (they register their comman
     people,
     system,
     text,
+    ucf,
 )
 from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.known import KNOWN

@@ -155,12 +155,17 @@ def touch(shell: Shell, arguments: list[str]) -> int:
 @command("install", group=_GROUP)
 def install(shell: Shell, arguments: list[str]) -> int:
     """Makes folders (``-d``), or copies a file, with owner and mode."""
-    given, paths = options(arguments, valued="mogt")
+    given, paths = options(
+        arguments, valued="mogt", long_valued=("mode", "owner", "group", "target-directory")
+    )
     mode = given.get("m") or given.get("mode") or "755"
     if "d" in given or "directory" in given:
         for path in paths:
             if (status := mkdir(shell, ["-p", path])) != 0:
                 return status
+    elif len(paths) == 2 and paths[0] == "/dev/null":
+        paths = [f"/{_destination(shell, paths[0], paths[1])}"]
+        shell.put(paths[0], "")
     elif len(paths) == 2:
         source = shell.entry(paths[0])
         if source is None:

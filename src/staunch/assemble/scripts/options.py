@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 
-def options(arguments: list[str], *, valued: str = "") -> tuple[dict[str, str], list[str]]:
-    """Short options (bundled; those in ``valued`` take a value) and long ones; then the rest."""
+
+def options(
+    arguments: list[str], *, valued: str = "", long_valued: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """Short options (bundled; those in ``valued`` take a value) and long ones; then the rest.
+
+    A long option takes the next word for its value only when it is one of ``long_valued``.
+    """
     found: dict[str, str] = {}
     rest: list[str] = []
     words = iter(arguments)
@@ -12,8 +19,8 @@ def options(arguments: list[str], *, valued: str = "") -> tuple[dict[str, str], 
         if word == "--":
             rest += words
         elif word.startswith("--"):
-            name, _, value = word[2:].partition("=")
-            found[name] = value
+            name, given, value = word[2:].partition("=")
+            found[name] = value if given or name not in long_valued else next(words, "")
         elif word.startswith("-") and len(word) > 1:
             letters = word[1:]
             while letters:

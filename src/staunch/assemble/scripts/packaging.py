@@ -60,12 +60,12 @@ def dpkg(shell: Shell, arguments: list[str]) -> int:
         return 0
     if arguments[:1] == ["--validate-version"]:
         return 0
-    if arguments[:1] in (["-L"], ["--listfiles"]) and len(arguments) == 2:
-        part = _package(shell, arguments[1])
-        if part is None:
-            return 1
-        shell.write("/.\n" + "".join(f"/{entry.path}\n" for entry in part.entries))
-        return 0
+    if arguments[:1] in (["-L"], ["--listfiles"]) and len(arguments) > 1:
+        found = [_package(shell, name) for name in arguments[1:]]
+        for part in found:
+            if part is not None:
+                shell.write("/.\n" + "".join(f"/{entry.path}\n" for entry in part.entries))
+        return 1 if None in found else 0
     if arguments[:1] in (["-S"], ["--search"]) and len(arguments) == 2:
         path = arguments[1].lstrip("/")
         owners = [p.name for p in shell.world.packages.values() if _ships(p, path)]

@@ -32,7 +32,7 @@ without_effect(
 without_effect(
     "update-menus", "update-desktop-database", "gtk-update-icon-cache", "update-icon-caches",
     "update-mime", "install-info", "mandb", "fc-cache", "texhash", "mktexlsr", "update-xmlcatalog",
-    "update-catalog", "update-info-dir", "update-fonts-dir", "scrollkeeper-update",
+    "update-catalog", "update-info-dir", "update-fonts-dir", "scrollkeeper-update", "helpztags",
     why="an index or cache for desktops, documents or fonts; programs work without it",
 )  # fmt: skip
 without_effect(
@@ -51,6 +51,14 @@ without_effect("sync", "sleep", "logger", "clear", why="nothing that an image ke
 without_effect(
     "make-ssl-cert",
     why="a private key is made by each machine for itself, never in an image",
+)
+without_effect(
+    "mungekey", "sshd", "ssh-keygen",
+    why="keys are made by each machine for itself, never in an image (`ssh-keygen -A`)",
+)  # fmt: skip
+without_effect(
+    "setcap",
+    why="layers keep no capabilities of files; ping needs none where containers may use its sockets",
 )
 without_effect("getcap", why="no file of a package comes with capabilities")
 without_effect("update-binfmts", why="binary formats are the host's kernel's to know")
@@ -79,6 +87,22 @@ def glib_index(shell: Shell, arguments: list[str]) -> int:
             raise Unknowable(f"an index of {folder} is not made")
     shell.ignore("there is nothing to put in the index")
     return 0
+
+
+@command("mountpoint", group=_GROUP)
+def mountpoint(shell: Shell, arguments: list[str]) -> int:
+    """Whether it is one of /proc, /sys and /dev, which every container has."""
+    paths = [shell.absolute(each) for each in arguments if not each.startswith("-")]
+    return 0 if paths and set(paths) <= {"proc", "sys", "dev"} else 1
+
+
+@command("setpriv", "runuser", group=_GROUP)
+def other_user(shell: Shell, arguments: list[str]) -> int:
+    """Follows the command behind ``--``: as whom it runs shows in no twin's result."""
+    if "--" not in arguments or not (behind := arguments[arguments.index("--") + 1 :]):
+        raise Unknowable("it runs something as another user")
+    shell.call(behind)
+    return shell.status
 
 
 @command("locale-gen", group=_GROUP)
