@@ -384,3 +384,16 @@ def test_pam_that_cannot_be_followed(files: dict[str, str], script: str, why: st
     note = image(script, files).note("thing")
     assert note.status == "unreproduced"
     assert why in note.why
+
+
+def test_sed_that_prints_what_it_changed() -> None:
+    """What openssh-server asks of a configuration that names no key."""
+    conf = {"etc/conf": "#HostKey /a\nPort 22\n"}
+    made = image(
+        "sed -n 's/^[[:space:]]*HostKey[[:space:]=]+//Ip' /etc/conf > /none\n"
+        "sed -n 's/^Port //p' /etc/conf > /port\n",
+        conf,
+    )
+    assert (made.text("none"), made.text("port")) == ("", "22\n")
+    note = image("x=$(sed -n 's/^port //Ip' /etc/conf)", conf).note("thing")
+    assert note.why.startswith("it edits by")

@@ -50,6 +50,7 @@ DIFFERENCES = {
     "etc/apt/apt.conf.d/99mmdebstrap": "mmdebstrap's own",
     "etc/apt/sources.list": "mmdebstrap's own",
     "etc/apt/sources.list.d/debian.sources": "ours: the official archives, where mmdebstrap writes its mirror",
+    "etc/default/locale": "made by systemd-tmpfiles --create without a name",
     "etc/fstab": "mmdebstrap's own",
     "etc/group-": "a backup of the tools that edit group",
     "etc/gshadow": "the same groups; real tools write `!` or `!*` where ours is `*`, both: no password",
@@ -90,6 +91,7 @@ DIFFERENCES = {
     "var/lib/private": "made by systemd-tmpfiles --create without a name",
     "var/lib/systemd/*": "a service manager's own state and index",
     "var/log/*": "logs of the real installation",
+    "var/lib/ucf/*.[0-9]": "ucf's backups",
     "*/__pycache__*": "byte code is compiled by assemble.bytecode",
 }
 

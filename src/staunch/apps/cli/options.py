@@ -11,6 +11,21 @@ from click.shell_completion import CompletionItem
 __all__ = ["IMAGE", "SPEC", "foundation", "image", "insecure_registry", "platform", "spec", "store"]
 
 
+def _offer(incomplete: str, found: list[str], endings: tuple[str, ...]) -> list[CompletionItem]:
+    """Names of ours and files of these endings; where there are none, the shell offers any file.
+
+    Not both: told to offer files, bash forgets all names that it was given.
+    """
+    folder = Path(incomplete).parent if not incomplete.endswith("/") else Path(incomplete)
+    try:
+        there = sorted(each for each in folder.iterdir() if each.name.endswith(endings))
+    except OSError:
+        there = []
+    files = [text for each in there if (text := str(each)).startswith(incomplete)]
+    offered = [CompletionItem(each) for each in dict.fromkeys([*found, *files])]
+    return offered or [CompletionItem(incomplete, type="file")]
+
+
 class _SpecType(click.ParamType):  # type: ignore[type-arg]  # generic in stubs of newer clicks only
     """A path or a catalogue name; completes both."""
 
@@ -22,8 +37,8 @@ class _SpecType(click.ParamType):  # type: ignore[type-arg]  # generic in stubs 
         """Catalogue names first, then files."""
         from staunch.spec.entries import names
 
-        found = [CompletionItem(each) for each in names() if each.startswith(incomplete)]
-        return [*found, CompletionItem(incomplete, type="file")]
+        found = [each for each in names() if each.startswith(incomplete)]
+        return _offer(incomplete, found, (".yaml", ".yml"))
 
 
 class _ImageType(click.ParamType):  # type: ignore[type-arg]  # as above
@@ -38,12 +53,8 @@ class _ImageType(click.ParamType):  # type: ignore[type-arg]  # as above
         from staunch.apps.cli.places import OUT
 
         there = sorted(each.name for each in OUT.iterdir()) if OUT.is_dir() else []
-        found = [
-            CompletionItem(f"{OUT}/{each}")
-            for each in there
-            if f"{OUT}/{each}".startswith(incomplete)
-        ]
-        return [*found, CompletionItem(incomplete, type="file")]
+        found = [path for each in there if (path := f"{OUT}/{each}").startswith(incomplete)]
+        return _offer(incomplete, found, (".tar",))
 
 
 SPEC: Any = _SpecType()

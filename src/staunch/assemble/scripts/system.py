@@ -24,6 +24,7 @@ without_effect(
 without_effect(
     "deb-systemd-helper", "deb-systemd-invoke", "systemctl", "invoke-rc.d", "update-rc.d",
     "service", "start-stop-daemon", "initctl", "telinit", "runlevel", "udevadm", "loginctl",
+    "runit-helper",
     why="no service manager runs in an image, so services are neither enabled nor started",
 )  # fmt: skip
 without_effect(

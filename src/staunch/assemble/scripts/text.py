@@ -226,10 +226,14 @@ def sed(shell: Shell, arguments: list[str]) -> int:
         return 0  # whatever it would do, it does it to no line
     if "n" in given:
         found = re.fullmatch(r"/((?:[^/\\]|\\.)*)/p", script)
-        if found is None and script.startswith("s") and script.endswith(script[1:2] + "p"):
-            old = script.split(script[1])[1]
-            words = [old, *words]
-            lines = _kept(shell, words)
+        mark = script[1:2]
+        if found is None and script.startswith("s") and script.endswith((f"{mark}p", f"{mark}Ip")):
+            old = script.split(mark)[1]
+            folded = "(?i)" if script.endswith("Ip") else ""
+            chosen = re.compile(folded + _expression(old, extended=False))
+            lines = [line for line in _input(shell, words).splitlines() if chosen.search(line)]
+            if lines and folded:
+                raise Unknowable(f"it edits by {script[:40]!r}")
             if lines:
                 shell.stdin = "".join(f"{line}\n" for line in lines)
                 return sed(shell, [script[:-1]])
