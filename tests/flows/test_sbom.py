@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from staunch.attest.sbom import FILE_LIST_MEDIA_TYPE, file_list, sbom
+from staunch.attest.sbom import file_list, sbom
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.flows.sbom import attach_sbom, read_sbom
+from staunch.formats.file_list import MEDIA_TYPE
 from staunch.model.platform import Platform
 from staunch.publish.archive import write_oci_archive
 from staunch.publish.layout import write_layout
@@ -42,7 +43,7 @@ def test_it_comes_back(tmp_path: Path, name: str) -> None:
     assert read_sbom(tmp_path / name) == documents[AMD64]
     assert faults(documents[AMD64]) == []
     tree, _ = small_tree()
-    assert read_sbom(tmp_path / name, media_type=FILE_LIST_MEDIA_TYPE) == file_list(tree)
+    assert read_sbom(tmp_path / name, media_type=MEDIA_TYPE) == file_list(tree)
 
 
 def test_each_platform_has_its_own(tmp_path: Path) -> None:

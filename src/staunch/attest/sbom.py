@@ -22,9 +22,11 @@ from packaging.utils import canonicalize_name
 
 from staunch.errors import UntrustedError
 from staunch.formats.deb822 import Stanza, parse_stanza
+from staunch.formats.file_list import write_file_list
 from staunch.formats.relations import parse_relations
 from staunch.formats.spdx import (
     DOCUMENT_ID,
+    FILE_LIST,
     NOASSERTION,
     ExternalRef,
     ExtractedLicence,
@@ -40,8 +42,6 @@ from staunch.model.image import Assembled
 from staunch.model.part import Part, PartKind
 from staunch.model.platform import Platform
 from staunch.model.purl import Purl
-
-FILE_LIST_MEDIA_TYPE = "application/vnd.staunch.files.v1+text"
 
 _PERSON = re.compile(r"\s*(?P<name>[^<>()]*?)\s*<(?P<mail>[^<>()\s]+)>\s*")
 _METADATA_PATH = re.compile(
@@ -124,21 +124,8 @@ def sbom(
 
 
 def file_list(assembled: Assembled) -> bytes:
-    """Every path of the image, sorted: kind, mode, owner ids, digest or ``-``, part, path, link.
-
-    Fields are divided by tabs; in paths and links, backslash, tab and line feed are escaped.
-    """
-    lines = []
-    for entry in assembled.entries:
-        link = f"\t{_escaped(entry.link)}" if entry.link else ""
-        digest = entry.digest.hex if entry.digest is not None else "-"
-        head = f"{entry.kind.value}\t{entry.mode:04o}\t{entry.uid}:{entry.gid}\t{digest}"
-        lines.append(f"{head}\t{entry.owner or '-'}\t{_escaped(entry.path)}{link}\n")
-    return "".join(lines).encode("utf-8", "surrogateescape")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    """Every path of the image, sorted (``formats.file_list``)."""
+    return write_file_list(assembled.entries)
 
 
 def _root(platform: Platform, name: str, manifest: Digest, files: Digest) -> SpdxPackage:
@@ -151,7 +138,7 @@ def _root(platform: Platform, name: str, manifest: Digest, files: Digest) -> Spd
         checksums=(("SHA256", manifest.hex),),
         refs=(
             ExternalRef("PACKAGE-MANAGER", "purl", str(purl)),
-            ExternalRef("OTHER", "staunch-file-list", str(files)),
+            ExternalRef("OTHER", FILE_LIST, str(files)),
         ),
     )
 

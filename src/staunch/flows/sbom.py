@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from staunch.attest.sbom import FILE_LIST_MEDIA_TYPE
 from staunch.errors import SpecError, UndecidedError, UntrustedError
-from staunch.formats import oci, spdx
+from staunch.formats import file_list, oci, spdx
 from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.model.image import Descriptor, PlatformImage
@@ -31,7 +30,7 @@ def attach_sbom(
     config = Descriptor(MEDIA_EMPTY, store.put(EMPTY), len(EMPTY))
     layers = [Descriptor(spdx.MEDIA_TYPE, store.put(document), len(document))]
     if files:
-        layers.append(Descriptor(FILE_LIST_MEDIA_TYPE, store.put(files), len(files)))
+        layers.append(Descriptor(file_list.MEDIA_TYPE, store.put(files), len(files)))
     data = oci.manifest(config, layers, artifact_type=spdx.MEDIA_TYPE, subject=image.manifest)
     return Descriptor(oci.MEDIA_MANIFEST, store.put(data), len(data))
 

@@ -11,12 +11,14 @@ from typing import Final
 
 from staunch.errors import SpecError, UntrustedError
 from staunch.model import limits
+from staunch.model.digest import Digest
 
 MEDIA_TYPE: Final = "application/spdx+json"
 VERSION: Final = "SPDX-2.3"
 DOCUMENT_ID: Final = "SPDXRef-DOCUMENT"
 NOASSERTION: Final = "NOASSERTION"
 NONE: Final = "NONE"
+FILE_LIST: Final = "staunch-file-list"  # type of the reference to the list of files
 
 _ID = re.compile(r"SPDXRef-[A-Za-z0-9.-]+")
 _NOT_ID = re.compile(r"[^A-Za-z0-9.-]")
@@ -181,6 +183,26 @@ def package_purls(data: bytes) -> tuple[str, ...]:
     Raises:
         UntrustedError: it is no SPDX 2 document.
     """
+    return _references(data, "purl")
+
+
+def file_list_digest(data: bytes) -> Digest | None:
+    """The digest of the image's list of files, where the document names exactly one.
+
+    Raises:
+        UntrustedError: it is no SPDX 2 document, or what it names is no digest.
+    """
+    found = set(_references(data, FILE_LIST))
+    if len(found) != 1:
+        return None
+    try:
+        return Digest.parse(found.pop())
+    except SpecError as error:
+        raise _unread(f"{FILE_LIST}: {error.what}") from error
+
+
+def _references(data: bytes, kind: str) -> tuple[str, ...]:
+    """Locators of all external references of one type, sorted."""
     if len(data) > _DOCUMENT_BYTES:
         raise _unread(f"it has {len(data)} bytes, the limit is {_DOCUMENT_BYTES}")
     try:
@@ -193,7 +215,7 @@ def package_purls(data: bytes) -> tuple[str, ...]:
         ref.get("referenceLocator")
         for package in _objects(top.get("packages"))
         for ref in _objects(package.get("externalRefs"))
-        if ref.get("referenceType") == "purl"
+        if ref.get("referenceType") == kind
     ]
     return tuple(sorted(each for each in found if isinstance(each, str)))
 

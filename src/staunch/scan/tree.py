@@ -51,10 +51,12 @@ class Leaf:
 
 
 class _Folder:
-    __slots__ = ("children",)
+    __slots__ = ("children", "content", "layer")
 
     def __init__(self) -> None:
         self.children: dict[str, _Folder | Leaf] = {}
+        self.content: Content | None = None
+        self.layer = -1  # no layer told of it: it was made for what is in it
 
 
 _Node = _Folder | Leaf
@@ -113,8 +115,10 @@ class Tree:
         name = parts[-1]
         there = parent.children.get(name)
         if change.kind is Kind.DIR:
-            if not isinstance(there, _Folder):
-                self._replace(parent, name, there, _Folder())
+            folder = there if isinstance(there, _Folder) else _Folder()
+            folder.content, folder.layer = change.content, layer
+            if folder is not there:
+                self._replace(parent, name, there, folder)
             return
         if change.kind is Kind.HARDLINK:
             target = self._parts(change.link)
@@ -271,6 +275,23 @@ class Tree:
             prefix = path + "/" if path else ""
             pending.extend(
                 (prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)
+            )
+
+    def folders(self) -> Iterator[tuple[str, Content | None, int]]:
+        """Every folder but the root, sorted by parts: path, content and number of its layer.
+
+        The number is -1 for one that no layer told of.
+        """
+        pending = [("", self._root)]
+        while pending:
+            path, folder = pending.pop()
+            if path:
+                yield path, folder.content, folder.layer
+            prefix = path + "/" if path else ""
+            pending.extend(
+                (prefix + name, child)
+                for name, child in sorted(folder.children.items(), reverse=True)
+                if isinstance(child, _Folder)
             )
 
 
