@@ -13,8 +13,9 @@ import pytest
 
 from staunch.adapters.store import FileStore
 from staunch.assemble import layers as layers_module
-from staunch.assemble.layers import plan_layers, write_layers
-from staunch.assemble.segment import facts
+from staunch.assemble.layer_write import write_layers
+from staunch.assemble.layers import plan_layers
+from staunch.assemble.segment_store import facts
 from staunch.errors import SpecError, UntrustedError
 from staunch.formats.encoder import encoder
 from staunch.formats.stream import inflate

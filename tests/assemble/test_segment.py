@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 
 from staunch.adapters.store import FileStore
 from staunch.assemble import segment as segment_module
-from staunch.assemble.segment import (
-    Workers,
-    blocks,
-    facts,
-    find_segment,
-    plan_segment,
-    write_segment,
-)
+from staunch.assemble.segment import blocks, plan_segment
+from staunch.assemble.segment_store import facts, find_segment
+from staunch.assemble.segment_write import write_segment
+from staunch.assemble.workers import Workers
 from staunch.errors import HostError, SpecError, UntrustedError
 from staunch.formats import tarheader
 from staunch.formats.encoder import encoder

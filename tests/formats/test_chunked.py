@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from staunch.adapters.store import FileStore
-from staunch.assemble.layers import plan_layers, write_layers
+from staunch.assemble.layer_write import write_layers
+from staunch.assemble.layers import plan_layers
 from staunch.formats import chunked, zstd
 from staunch.formats.encoder import encoder
 from staunch.model.entry import Entry, Kind

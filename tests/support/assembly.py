@@ -6,7 +6,8 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from staunch.assemble.layers import plan_layers, write_layers
+from staunch.assemble.layer_write import write_layers
+from staunch.assemble.layers import plan_layers
 from staunch.formats import oci
 from staunch.formats.encoder import encoder
 from staunch.model.digest import Digest

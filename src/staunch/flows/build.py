@@ -19,9 +19,10 @@ from staunch.assemble.checks import Note, check
 from staunch.assemble.debian import Spools, deb_part, deb_reader
 from staunch.assemble.files import FilesReader, files_parts
 from staunch.assemble.interpreter import interpreter
-from staunch.assemble.layers import LayerPlan, plan_layers, write_layers
+from staunch.assemble.layer_write import write_layers
+from staunch.assemble.layers import LayerPlan, plan_layers
 from staunch.assemble.payloads import Payloads
-from staunch.assemble.segment import facts
+from staunch.assemble.segment_store import facts
 from staunch.assemble.wheel import WheelReader
 from staunch.assemble.wheel_record import stored_wheel_part
 from staunch.attest.sbom import file_list, sbom
