@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "HostError",
+    "LostError",
     "SpecError",
     "StaunchError",
     "UndecidedError",
@@ -47,3 +48,7 @@ class HostError(StaunchError):
     """The machine failed: disk full, no permission."""
 
     exit_code = 74
+
+
+class LostError(HostError):
+    """What the store was counted on to hold is damaged or gone: trying again makes it anew."""

@@ -34,6 +34,8 @@ class Blob(Protocol):
 class Verified:
     """Bytes whose trust chain was checked. ``fetch`` alone makes these; ``assemble`` takes no other.
 
+    A blob that stood in the store already is hashed before it gives its first byte.
+
     ``origin`` says in words which chain (``debian trixie InRelease → Packages``, ``lock hash``).
     """
 
@@ -192,6 +194,17 @@ class Store(Protocol):
 
     def blob(self, digest: Digest) -> Blob | None:
         """The blob, checked against its digest now, or None."""
+        ...
+
+    def standing(self, digest: Digest, size: int | None = None) -> Blob | None:
+        """The blob, if it is there with that size, or None; checked before its first byte is given.
+
+        Reading it raises LostError where the content is damaged (it is removed then).
+        """
+        ...
+
+    def careful(self) -> Store:
+        """The same store, whose ``standing`` checks at once, as ``blob`` does."""
         ...
 
     def put(self, data: bytes) -> Digest:

@@ -10,15 +10,15 @@ Layout below the root (all of it 0700/0600, owned by one user)::
     lock                       shared by running builds, exclusive while `gc` removes
 
 Every write goes to ``tmp/``, is synced and renamed, so a reader sees a whole entry or none.
-Nothing is believed for being there: content is hashed when opened (once per process and state of
-the file), and a damaged entry is removed and counts as absent.
+Nothing is believed for being there: content is hashed before its first byte is given (once per
+process and state of the file), and a damaged entry is removed and counts as absent. Whether that
+happens at once or only when somebody reads is the difference between ``blob`` and ``standing``.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
 import secrets
@@ -31,24 +31,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
 
-from staunch.errors import HostError, SpecError, StaunchError, UntrustedError
+from staunch.adapters.store_files import (
+    TRAILER,
+    FileBlob,
+    PendingFile,
+    check_owner,
+    content_hash,
+    host,
+    is_wrapped,
+    make_folder,
+    mismatch,
+    touch,
+)
+from staunch.errors import HostError, LostError, SpecError, UntrustedError
 from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.ports import Blob, Pending
 
 __all__ = ["FileStore", "StoreReport", "default_root"]
 
-_MAGIC = b"STAUNCH1"
-_TRAILER = 32 + len(_MAGIC)
-_PIECE = limits.MIB
 _RECORD_BYTES = 256 * limits.MIB
+_TICK_NS = 20 * 10**6  # longer than the time stamps of files stand still (10 ms at most)
 _STALE_S = 600.0  # an unlocked temporary file of this age has no writer any more
 _PARTIAL_AGE = timedelta(days=7)
-_USED_EVERY_NS = 3600 * 10**9
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _KEY = re.compile(r"[0-9a-f]{64}")
+_FOLDERS = ("blobs", "blobs/sha256", "files", "records", "partial", "tmp")
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -59,6 +68,21 @@ def default_root(environ: Mapping[str, str] = os.environ) -> Path:
     # XDG base directory specification: a relative path is to be ignored
     base = Path(cache) if cache.startswith("/") else Path(environ.get("HOME") or "/") / ".cache"
     return base / "staunch"
+
+
+_State = tuple[int, int, int, int, int, str]
+
+
+def _state(status: os.stat_result, path: Path) -> _State:
+    """A file as long as nobody touches it."""
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        str(path),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +98,22 @@ class StoreReport:
 class FileStore:
     """``ports.Store`` in a folder. Instances are cheap; threads may share one."""
 
-    def __init__(self, root: Path) -> None:
-        """Open the store at ``root``, making it if missing.
+    def __init__(self, root: Path, *, careful: bool = False) -> None:
+        """Open the store at ``root``, making it if missing; ``careful`` as ``careful()`` gives it.
 
         Raises:
             HostError: the folder cannot be made or written.
             UntrustedError: another user owns it, or others may write to it.
         """
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links
-        self._seen: dict[tuple[int, int, int, int, str], bool] = {}
+        self._careful = careful
+        self._seen: set[_State] = set()
         self._seen_lock = threading.Lock()
-        with _host(f"open the store {self.root}"):
+        with host(f"open the store {self.root}"):
             for folder in (self.root, *(self.root / name for name in _FOLDERS)):
-                _make_folder(folder)
-                _check_owner(os.stat(folder), folder)  # noqa: PTH116 - Path.stat, said with lstat
-            _check_owner(os.lstat(self.root), self.root)
+                make_folder(folder)
+                check_owner(os.stat(folder), folder)  # noqa: PTH116 - Path.stat, said with lstat
+            check_owner(os.lstat(self.root), self.root)
         self._sweep()
 
     # -- blobs
@@ -96,7 +121,27 @@ class FileStore:
     def blob(self, digest: Digest) -> Blob | None:
         """The blob, hashed now (or earlier by this process in the same state), or None."""
         path = self._blob_path(digest)
-        return self._open(path, lambda fd, size: _hash(fd, size) == digest.hex, trailer=0)
+        return self._open(path, lambda fd, size: content_hash(fd, size) == digest.hex, trailer=0)
+
+    def standing(self, digest: Digest, size: int | None = None) -> Blob | None:
+        """The blob, if a file of that name and size is there; hashed when it is first read.
+
+        What is never read is never hashed: an unchanged layer costs one look at its folder.
+        """
+        if self._careful:
+            return self.blob(digest)
+        path = self._blob_path(digest)
+        return self._open(
+            path,
+            lambda fd, size: content_hash(fd, size) == digest.hex,
+            trailer=0,
+            wanted=size,
+            late=True,
+        )
+
+    def careful(self) -> FileStore:
+        """The same store, with everything hashed as soon as it is asked for."""
+        return FileStore(self.root, careful=True)
 
     def put(self, data: bytes) -> Digest:
         """Store small bytes as a blob."""
@@ -113,7 +158,7 @@ class FileStore:
 
     def digest_of(self, pending: Pending) -> Digest:
         """The digest of a committed ``Pending``."""
-        if not isinstance(pending, _Pending) or pending.digest is None:
+        if not isinstance(pending, PendingFile) or pending.digest is None:
             raise SpecError(
                 "this file has no digest yet",
                 why="it was not committed to the store",
@@ -135,7 +180,7 @@ class FileStore:
                 yield pending
                 self._settle(pending, digest, size)
             return
-        pending = _Pending(opened, partial, limit=size, wanted=digest)
+        pending = PendingFile(opened, partial, limit=size, wanted=digest)
         try:
             pending.resume()
             yield pending
@@ -146,18 +191,18 @@ class FileStore:
         finally:
             pending.close()
 
-    def _settle(self, pending: _Pending, digest: Digest, size: int | None) -> None:
+    def _settle(self, pending: PendingFile, digest: Digest, size: int | None) -> None:
         """Steps 1 size, 2 digest, 3 visible. What fails them never becomes visible."""
         if size is not None and pending.size != size:
-            raise _mismatch(digest, f"{size} bytes", f"{pending.size} bytes")
+            raise mismatch(digest, f"{size} bytes", f"{pending.size} bytes")
         got = pending.hexdigest()
         if got != digest.hex:
-            raise _mismatch(digest, str(digest), f"sha256:{got} ({pending.size} bytes)")
+            raise mismatch(digest, str(digest), f"sha256:{got} ({pending.size} bytes)")
         self._commit(pending, self._blob_path(digest))
 
     def _open_partial(self, path: Path) -> int | None:
         """The partial file, locked, or None while another writer has it."""
-        with _host(f"write {path}"):
+        with host(f"write {path}"):
             while True:
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 try:
@@ -181,7 +226,7 @@ class FileStore:
 
     def file(self, kind: str, key: str) -> Blob | None:
         """A derived file, checked now, or None."""
-        return self._open(self._derived_path("files", kind, key), _wrapped, trailer=_TRAILER)
+        return self._open(self._derived_path("files", kind, key), is_wrapped, trailer=TRAILER)
 
     @contextmanager
     def create_file(self, kind: str, key: str) -> Iterator[Pending]:
@@ -195,7 +240,7 @@ class FileStore:
     def record(self, kind: str, key: str) -> bytes | None:
         """A small derived record, checked now, or None."""
         path = self._derived_path("records", kind, key)
-        found = self._open(path, _wrapped, trailer=_TRAILER, max_bytes=_RECORD_BYTES)
+        found = self._open(path, is_wrapped, trailer=TRAILER, max_bytes=_RECORD_BYTES)
         return None if found is None else found.pread(found.size, 0)
 
     def put_record(self, kind: str, key: str, data: bytes) -> None:
@@ -224,7 +269,7 @@ class FileStore:
     def scratch(self) -> Iterator[Path]:
         """A private folder on the store's file system, removed on leaving."""
         path = self.root / "tmp" / f"d-{secrets.token_hex(12)}"
-        with _host(f"write {path}"):
+        with host(f"write {path}"):
             path.mkdir(mode=0o700)
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -240,7 +285,7 @@ class FileStore:
         removed = []
         for path in self._entries():
             name = path.relative_to(self.root).as_posix()
-            with _host(f"read {path}"):
+            with host(f"read {path}"):
                 try:
                     size = path.lstat().st_size
                 except FileNotFoundError:
@@ -261,7 +306,7 @@ class FileStore:
         Raises:
             HostError: a build is running.
         """
-        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB), _host(f"clean the store {self.root}"):
+        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB), host(f"clean the store {self.root}"):
             now = time.time()
             self._sweep(stale_s=0.0)
             self._drop_partials(now)
@@ -306,7 +351,7 @@ class FileStore:
     def _recheck(self, path: Path) -> Blob | None:
         if path.is_relative_to(self.root / "blobs"):
             return self.blob(Digest(path.name))
-        return self._open(path, _wrapped, trailer=_TRAILER)
+        return self._open(path, is_wrapped, trailer=TRAILER)
 
     def _forget(self) -> None:
         with self._seen_lock:
@@ -319,9 +364,14 @@ class FileStore:
         *,
         trailer: int,
         max_bytes: int | None = None,
+        wanted: int | None = None,
+        late: bool = False,
     ) -> Blob | None:
-        """Open and check an entry; a damaged one is removed and counts as absent."""
-        with _host(f"read {path}"):
+        """Open and check an entry; a damaged one is removed and counts as absent.
+
+        ``late`` leaves the check of the content to the first read.
+        """
+        with host(f"read {path}"):
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
@@ -331,22 +381,47 @@ class FileStore:
                     raise
                 path.unlink(missing_ok=True)  # a symbolic link is no entry
                 return None
-            blob = _FileBlob(fd, 0)  # owns the descriptor from here on
+            blob = FileBlob(fd)  # owns the descriptor from here on
             status = os.fstat(fd)
-            _check_owner(status, path)
+            check_owner(status, path)
+            status = touch(fd, status)
             size = status.st_size - trailer
-            state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, str(path))
-            with self._seen_lock:
-                known = self._seen.get(state, False)
             fits = stat.S_ISREG(status.st_mode) and 0 <= size <= (max_bytes or size)
+            fits = fits and (wanted is None or size == wanted)
+            known = fits and self._is_seen(status, path)
+            if late and fits and not known:
+                blob.settle(size, lambda: self._check_late(path, fd, status, check))
+                return blob
             if not known and not (fits and check(fd, status.st_size)):
                 self._remove_damaged(path, status)
                 return None
-            with self._seen_lock:
-                self._seen[state] = True
-            _touch(fd, status)
-            blob.resize(size)
+            self._see(status, path)
+            blob.settle(size, None)
         return blob
+
+    def _check_late(
+        self, path: Path, fd: int, status: os.stat_result, check: Callable[[int, int], bool]
+    ) -> None:
+        """Before the first read: nothing unchecked leaves the store."""
+        if self._is_seen(status, path):
+            return
+        with host(f"read {path}"):
+            if not check(fd, status.st_size):
+                self._remove_damaged(path, status)
+                raise LostError(
+                    f"the store entry {path.name[:19]}… is damaged",
+                    why="its content is not what its name says; it was removed",
+                    mend="try again; if it persists, run `staunch store verify` and check the disk",
+                )
+        self._see(status, path)
+
+    def _is_seen(self, status: os.stat_result, path: Path) -> bool:
+        with self._seen_lock:
+            return _state(status, path) in self._seen
+
+    def _see(self, status: os.stat_result, path: Path) -> None:
+        with self._seen_lock:
+            self._seen.add(_state(status, path))
 
     def _remove_damaged(self, path: Path, status: os.stat_result) -> None:
         """Remove just the file that was found damaged, not a good one put there meanwhile."""
@@ -362,14 +437,14 @@ class FileStore:
     @contextmanager
     def _temporary(
         self, *, limit: int | None = None, wanted: Digest | None = None
-    ) -> Iterator[_Pending]:
+    ) -> Iterator[PendingFile]:
         path = self.root / "tmp" / f"f-{secrets.token_hex(12)}"
-        with _host(f"write {path}"):
+        with host(f"write {path}"):
             fd = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
             fcntl.flock(fd, fcntl.LOCK_EX)
-        pending = _Pending(fd, path, limit=limit, wanted=wanted)
+        pending = PendingFile(fd, path, limit=limit, wanted=wanted)
         try:
             yield pending
         finally:
@@ -377,10 +452,10 @@ class FileStore:
                 pending.discard()
             pending.close()
 
-    def _commit(self, pending: _Pending, target: Path) -> None:
+    def _commit(self, pending: PendingFile, target: Path) -> None:
         """Sync, rename, sync the folder: whole and lasting, or absent."""
-        with _host(f"write {target}"):
-            _make_folder(target.parent)
+        with host(f"write {target}"):
+            make_folder(target.parent)
             os.fchmod(pending.fd, 0o600)
             os.fsync(pending.fd)
             pending.path.rename(target)
@@ -389,12 +464,16 @@ class FileStore:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+            # what was written a moment ago could be changed again within the clock's tick, unseen
+            status = os.fstat(pending.fd)
+            if time.time_ns() - status.st_mtime_ns > _TICK_NS:
+                self._see(status, target)
         pending.digest = Digest(pending.hexdigest())
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:
         path = self.root / "lock"
-        with _host(f"lock the store {self.root}"):
+        with host(f"lock the store {self.root}"):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(fd, how)
@@ -416,7 +495,7 @@ class FileStore:
     def _sweep(self, *, stale_s: float = _STALE_S) -> None:
         """Remove what killed builds left in ``tmp/``: old enough, and locked by no one."""
         oldest = time.time() - stale_s
-        with _host(f"clean {self.root / 'tmp'}"):
+        with host(f"clean {self.root / 'tmp'}"):
             for entry in sorted(os.scandir(self.root / "tmp"), key=lambda each: each.name):
                 try:
                     if entry.stat(follow_symlinks=False).st_mtime > oldest:
@@ -440,200 +519,3 @@ class FileStore:
         for path in sorted((self.root / "partial").iterdir()):
             if now - path.lstat().st_mtime > _PARTIAL_AGE.total_seconds():
                 path.unlink(missing_ok=True)
-
-
-_FOLDERS = ("blobs", "blobs/sha256", "files", "records", "partial", "tmp")
-
-
-class _FileBlob:
-    """An open, checked file. The descriptor pins the bytes that were checked."""
-
-    __slots__ = ("_fd", "_size")
-
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd, self._size = fd, size
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def resize(self, size: int) -> None:
-        self._size = size
-
-    def pread(self, size: int, offset: int) -> bytes:
-        with _host("read the store"):
-            return os.pread(self._fd, max(0, min(size, self._size - offset)), offset)
-
-    def __del__(self) -> None:
-        _close(self._fd)
-
-
-class _Pending:
-    """A file being written, hashed as it grows."""
-
-    def __init__(self, fd: int, path: Path, *, limit: int | None, wanted: Digest | None) -> None:
-        self.fd, self.path = fd, path
-        self.digest: Digest | None = None
-        self._limit, self._wanted = limit, wanted
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self._open = True
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data).cast("B")
-        if self._limit is not None and self._size + len(view) > self._limit:
-            raise _mismatch(
-                self._wanted,
-                f"{self._limit} bytes",
-                f"{self._size + len(view)} bytes or more",
-            )
-        self._hash.update(view)
-        with _host(f"write {self.path}"):
-            while view:
-                done = os.pwrite(self.fd, view, self._size)
-                self._size += done
-                view = view[done:]
-
-    def pread(self, size: int, offset: int) -> bytes:
-        with _host(f"read {self.path}"):
-            return os.pread(self.fd, max(0, min(size, self._size - offset)), offset)
-
-    def restart(self) -> None:
-        with _host(f"write {self.path}"):
-            os.ftruncate(self.fd, 0)
-        self._hash, self._size = hashlib.sha256(), 0
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-    def resume(self) -> None:
-        """Take over what an earlier try left; more than the limit is worthless."""
-        with _host(f"read {self.path}"):
-            size = os.fstat(self.fd).st_size
-            if self._limit is not None and size > self._limit:
-                self.restart()
-                return
-            while self._size < size:
-                piece = os.pread(self.fd, min(_PIECE, size - self._size), self._size)
-                if not piece:
-                    break
-                self._hash.update(piece)
-                self._size += len(piece)
-
-    def seal(self) -> None:
-        """Append the digest of the content, for the reader to check."""
-        trailer = self._hash.digest() + _MAGIC
-        with _host(f"write {self.path}"):
-            done = 0
-            while done < len(trailer):
-                done += os.pwrite(self.fd, trailer[done:], self._size + done)
-
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        if self._open:
-            self._open = False
-            os.close(self.fd)
-
-
-def _make_folder(path: Path) -> None:
-    """Make a private folder; missing ones above it, too (mkdir's `parents` leaves those to umask)."""
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-    except FileNotFoundError:
-        _make_folder(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
-
-
-def _hash(fd: int, size: int) -> str:
-    """The sha256 of the first ``size`` bytes; shorter files give another digest."""
-    state = hashlib.sha256()
-    done = 0
-    while done < size:
-        piece = os.pread(fd, min(_PIECE, size - done), done)
-        if not piece:
-            break
-        state.update(piece)
-        done += len(piece)
-    return state.hexdigest()
-
-
-def _wrapped(fd: int, size: int) -> bool:
-    """Whether a derived entry carries the digest of its own content."""
-    trailer = os.pread(fd, _TRAILER, size - _TRAILER)
-    if len(trailer) != _TRAILER or trailer[32:] != _MAGIC:
-        return False
-    return _hash(fd, size - _TRAILER) == trailer[:32].hex()
-
-
-def _touch(fd: int, status: os.stat_result) -> None:
-    """Note that an entry was used (for ``gc``), at most once an hour; its mtime stays."""
-    now = time.time_ns()
-    if now - status.st_atime_ns > _USED_EVERY_NS:
-        try:
-            os.utime(fd, ns=(now, status.st_mtime_ns))
-        except OSError:
-            return  # a read-only store still serves
-
-
-def _check_owner(status: os.stat_result, path: Path) -> None:
-    """Derived entries are believed because of who wrote them (DESIGN.md §6)."""
-    if status.st_uid not in (os.geteuid(), 0):
-        raise UntrustedError(
-            f"the store entry {path} belongs to another user",
-            why=f"wanted owner {os.geteuid()} (or 0), got {status.st_uid}",
-            mend=f"remove it, or use a store of your own (`XDG_CACHE_HOME`), or `chown` {path}",
-        )
-    if status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode):
-        raise UntrustedError(
-            f"others may write to the store entry {path}",
-            why=f"its mode is {stat.S_IMODE(status.st_mode):04o}, wanted 0700 or 0600",
-            mend=f"check its content (`staunch store verify`), then `chmod go-w {path}`",
-        )
-
-
-def _mismatch(digest: Digest | None, wanted: str, got: str) -> UntrustedError:
-    return UntrustedError(
-        f"the download {str(digest)[:19]}… is not what was promised",
-        why=f"wanted {wanted}, got {got}",
-        mend="try again; if it persists, try another mirror and report this one",
-    )
-
-
-def _close(fd: int) -> None:
-    try:
-        os.close(fd)
-    except OSError:
-        return
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-@contextmanager
-def _host(what: str) -> Iterator[None]:
-    """Say a failure of the machine in words."""
-    try:
-        yield
-    except StaunchError:
-        raise
-    except OSError as e:
-        _refuse(what, e)
-
-
-def _refuse(what: str, e: OSError) -> NoReturn:
-    if e.errno in _FULL:
-        mend = "free some space (`staunch store gc`), or move the store (`XDG_CACHE_HOME`)"
-    elif e.errno in _DENIED:
-        mend = "give yourself permission, or move the store (`XDG_CACHE_HOME`)"
-    elif e.errno == errno.EMFILE:
-        mend = "raise the limit of open files (`ulimit -n 4096`)"
-    else:
-        mend = "check the disk and its file system"
-    raise HostError(f"cannot {what}", why=e.strerror or str(e), mend=mend) from e

@@ -160,7 +160,8 @@ def _known(store: Store, key: str) -> _Pack | None:
     if data is None:
         return None
     pack = _Pack.load(data)
-    return pack if store.blob(pack.blob) is not None else None
+    size = sum(size for _, size, _ in pack.files)
+    return pack if store.standing(pack.blob, size) is not None else None
 
 
 def _packed(results: Iterable[Compiled], store: Store) -> _Pack:
@@ -204,7 +205,7 @@ def _sources(
             case Inline(data):
                 yield _checked(entry, data)
             case Slice(blob, offset):
-                stored = store.blob(blob)
+                stored = store.standing(blob)
                 yield _checked(entry, stored.pread(entry.size, offset) if stored else b"")
             case Member(name):
                 members.setdefault(name, []).append(entry)

@@ -20,7 +20,7 @@ from staunch.assemble.segment import Block, SegmentPlan, SegmentRecord, blocks
 from staunch.assemble.segment_store import find_facts, find_segment
 from staunch.assemble.segment_write import write_segment
 from staunch.assemble.workers import Workers
-from staunch.errors import HostError, SpecError
+from staunch.errors import LostError, SpecError
 from staunch.formats import chunked, tarheader
 from staunch.formats.encoder import Encoder
 from staunch.model import limits
@@ -214,10 +214,8 @@ class _Run:
         layer = None if data is None else _parse_layer(plan.name, data)
         if layer is None:
             return None
-        blob = self._store.blob(layer.descriptor.digest)
-        if blob is None or blob.size != layer.descriptor.size:
-            return None
-        return layer
+        blob = self._store.standing(layer.descriptor.digest, layer.descriptor.size)
+        return None if blob is None else layer
 
     def _segment(self, missing: _Missing) -> None:
         """Write one segment; the first of a layer carries the layer's diff_id on."""
@@ -268,7 +266,7 @@ class _Run:
     def _written(self, segment: SegmentPlan) -> tuple[Blob, SegmentRecord]:
         found = find_segment(segment, self._store)
         if found is None:
-            raise HostError(
+            raise LostError(
                 f"the segment of {segment.owner} is gone from the store",
                 why="it was removed or damaged while the build ran",
                 mend="build again; if it persists, run `staunch store verify` and check the disk",

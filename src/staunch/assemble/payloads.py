@@ -93,7 +93,7 @@ class Payloads:
         return self._readers[owner]
 
     def _slice(self, entry: Entry, digest: Digest, offset: int) -> bytes:
-        blob = self.store.blob(digest)
+        blob = self.store.standing(digest)
         if blob is None:
             raise _missing(entry)
         return blob.pread(entry.size, offset)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from staunch.assemble.segment import SegmentPlan, SegmentRecord, blocks
-from staunch.errors import HostError
+from staunch.errors import LostError
 from staunch.model.elf import ElfFacts
 from staunch.ports import Blob, Pending, Store
 
@@ -56,11 +56,11 @@ def facts(plan: SegmentPlan, store: Store) -> dict[str, ElfFacts]:
     """ELF facts by path of every ELF file in a segment that was written.
 
     Raises:
-        HostError: the store lost them since.
+        LostError: the store lost them since.
     """
     found = find_facts(plan, store)
     if found is None:
-        raise HostError(
+        raise LostError(
             f"what the ELF files of {plan.owner} need is gone from the store",
             why="the record was removed or damaged while the build ran",
             mend="build again; if it persists, run `staunch store verify` and check the disk",

@@ -18,10 +18,11 @@ from fastcrc import crc64
 from staunch.assemble.segment import Block, SegmentPlan, SegmentRecord, bad_plan, blocks
 from staunch.assemble.segment_store import KIND, put_facts, write_record
 from staunch.assemble.workers import Lane, Workers
-from staunch.errors import HostError, UntrustedError
+from staunch.errors import LostError, UntrustedError
 from staunch.formats.elf import parse_elf
 from staunch.formats.encoder import Encoder
 from staunch.model import limits
+from staunch.model.digest import Digest
 from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry, Inline, Kind, Member, Slice
 from staunch.ports import Blob, PartReader, Pending, Store
@@ -77,14 +78,17 @@ def _payloads(
 ) -> Iterator[tuple[int, Iterable[bytes]]]:
     """Number and pieces of each file's payload: made ones first, then as the archive gives them."""
     wanted: dict[str, int] = {}
+    opened: dict[Digest, Blob] = {}
     for number, entry in enumerate(plan.entries):
         if entry.kind is not Kind.FILE:
             continue
         match entry.body:
             case Inline(data):
                 yield number, (data,)
-            case Slice():
-                yield number, _slice(entry, entry.body, store)
+            case Slice(digest, offset):
+                if digest not in opened:
+                    opened[digest] = _open(entry, digest, store)
+                yield number, _slice(entry, opened[digest], offset)
             case Member(name):
                 wanted[name] = number
             case None:
@@ -103,16 +107,20 @@ def _payloads(
         raise _untrusted(plan.owner, min(missing), "wanted a member", "the archive has none")
 
 
-def _slice(entry: Entry, body: Slice, store: Store) -> Iterator[bytes]:
-    blob = store.blob(body.blob)
+def _open(entry: Entry, digest: Digest, store: Store) -> Blob:
+    blob = store.standing(digest)
     if blob is None:
-        raise HostError(
+        raise LostError(
             f"{entry.path} is gone from the store",
-            why=f"its blob {body.blob} was removed or damaged",
+            why=f"its blob {digest} was removed or damaged",
             mend="build again",
         )
+    return blob
+
+
+def _slice(entry: Entry, blob: Blob, start: int) -> Iterator[bytes]:
     for offset in range(0, entry.size, _PIECE):
-        yield blob.pread(min(_PIECE, entry.size - offset), body.offset + offset)
+        yield blob.pread(min(_PIECE, entry.size - offset), start + offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def download(
         UntrustedError: some URL answered, with other bytes, and none with the right ones.
         UndecidedError: no URL answered.
     """
-    found = store.blob(digest)
+    found = store.standing(digest, size)
     if found is not None:
         return Verified(digest, found, origin)
     limit = max_bytes if size is None else size

@@ -38,7 +38,7 @@ def fetch_wheel(
         UndecidedError: no source has it, or none answers.
     """
     what = f"{locked.name} {locked.version} (wheel)"
-    found = store.blob(locked.digest)
+    found = store.standing(locked.digest, locked.size)
     if found is not None:
         return Verified(locked.digest, found, "lock hash")
     catalogue = WheelSources(sources, transport)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,7 @@ from staunch.attest.sbom import file_list, sbom
 from staunch.ecosystems import foundations
 from staunch.ecosystems.foundations import Archive
 from staunch.ecosystems.script_only import SCRIPT_ONLY
-from staunch.errors import SpecError, UntrustedError
+from staunch.errors import LostError, SpecError, UntrustedError
 from staunch.fetch.archive import fetch_package
 from staunch.fetch.wheels import fetch_wheel
 from staunch.flows.fit import fits
@@ -157,6 +157,17 @@ def build(spec: ImageSpec, lock: Lock, world: World, options: BuildOptions) -> B
             mend="write an `oci-dir` or an `oci-archive`",
         )
     started = world.clock.now()
+    try:
+        return _attempt(spec, lock, world, options, started)
+    except LostError as error:  # removed when it was found, so now it is missing like any other
+        world.progress.note(f"{error.what}: {error.why}; building again")
+        careful = replace(world, store=world.store.careful())
+        return _attempt(spec, lock, careful, options, started)
+
+
+def _attempt(
+    spec: ImageSpec, lock: Lock, world: World, options: BuildOptions, started: datetime
+) -> BuildReport:
     timings = _Timings()
     built = [
         _platform(spec, lock, platform, world, options, timings)
@@ -340,7 +351,7 @@ def _fetch(
         )
 
     def wheel(each: LockedWheel) -> Verified:
-        there = world.store.blob(each.digest) is not None
+        there = world.store.standing(each.digest, each.size) is not None
         return fetch_wheel(
             each,
             IndexSources() if there else sources(),
@@ -395,14 +406,25 @@ def _parts(
         with _named(f"{each.name} {each.version} (wheel)"):
             return stored_wheel_part(each, blob, world.store, python=lock.python or "")
 
+    def part(each: LockedPackage | LockedWheel) -> Part:
+        return wheel(each) if isinstance(each, LockedWheel) else deb(each)
+
     with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
-        of_debs = [pool.submit(deb, each) for each in packages]
-        of_wheels = [pool.submit(wheel, each) for each in wheels]
-        of_tools = [pool.submit(deb, each) for each in tools]
-        parts = (*gathered([*of_debs, *of_wheels]), *files_parts(spec.files))
-        tool_parts = tuple(gathered(of_tools))
+        # the long ones first: what is large is read while small ones fill the other threads
+        every: set[LockedPackage | LockedWheel] = {*packages, *wheels, *tools}
+        begun = {each: pool.submit(part, each) for each in sorted(every, key=_largest_first)}
+        parts = (
+            *gathered([begun[each] for each in (*packages, *wheels)]),
+            *files_parts(spec.files),
+        )
+        tool_parts = tuple(gathered([begun[each] for each in tools]))
     sources.add(parts, tool_parts)
     return parts, tool_parts
+
+
+def _largest_first(each: LockedPackage | LockedWheel) -> tuple[float, str]:
+    """A wheel of untold size may be the largest of all."""
+    return -float("inf") if each.size is None else -each.size, each.digest.hex
 
 
 @contextmanager

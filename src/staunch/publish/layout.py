@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from staunch.errors import HostError, SpecError
+from staunch.errors import HostError, LostError, SpecError
 from staunch.formats import oci
 from staunch.model import limits
 from staunch.model.digest import Digest
@@ -293,11 +293,11 @@ def open_blob(each: Descriptor, store: Store) -> Blob:
     """The blob, checked by the store.
 
     Raises:
-        HostError: it is gone, or has another size than its descriptor says.
+        LostError: it is gone, or has another size than its descriptor says.
     """
     blob = store.blob(each.digest)
     if blob is None or blob.size != each.size:
-        raise HostError(
+        raise LostError(
             f"the blob {each.digest} is gone from the store",
             why="it was removed or damaged after it had been written",
             mend="build again; if it persists, run `staunch store verify` and check the disk",
