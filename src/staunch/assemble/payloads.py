@@ -12,9 +12,15 @@ from staunch.model.digest import Digest
 from staunch.model.entry import Entry, Inline, Kind, Member, Slice
 from staunch.ports import PartReader, Store
 
+RECORD = "payloads"  # kind of the store's records
+
 
 class Payloads:
-    """Reads payloads of entries whole, one pass for each part; checked against their digests."""
+    """Reads payloads of entries whole, one pass for each part; checked against their digests.
+
+    What was read from a package is kept in the store, by content: the next build asks for the same
+    few scripts and tables, and need not open the archives for them.
+    """
 
     def __init__(self, reader_of: Callable[[str], PartReader], store: Store) -> None:
         """``reader_of`` gives the reader of a part by its id; ``store`` holds blobs of slices."""
@@ -58,7 +64,7 @@ class Payloads:
                 case None:
                     raise _missing(entry)
         for owner in sorted(members):
-            found.update(self._members(owner, members[owner]))
+            found |= self._members(owner, members[owner])
         return found
 
     def stream_many(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Iterator[bytes]]]:
@@ -98,22 +104,53 @@ class Payloads:
             raise _missing(entry)
         return blob.pread(entry.size, offset)
 
-    def _members(self, owner: str, wanted: dict[str, list[Entry]]) -> Iterator[tuple[str, bytes]]:
-        left = set(wanted)
-        for name, pieces in self._reader(owner).payloads(sorted(wanted)):
-            entries = wanted.get(name)
-            if entries is None:
+    def _members(self, owner: str, wanted: dict[str, list[Entry]]) -> dict[str, bytes]:
+        """Payloads by path: as an earlier build kept them, else out of the archive."""
+        names = sorted(wanted)
+        key = _key([wanted[name][0] for name in names]) if not owner.startswith("files:") else ""
+        data = self.store.record(RECORD, key) if key else None
+        if data is not None and len(data) == sum(wanted[name][0].size for name in names):
+            found: dict[str, bytes] = {}
+            at = 0
+            for name in names:
+                piece = data[at : at + wanted[name][0].size]
+                at += len(piece)
+                found.update((entry.path, _checked(entry, piece)) for entry in wanted[name])
+            return found
+        read = self._archive(owner, names, wanted)
+        if key:
+            self.store.put_record(RECORD, key, b"".join(read[name] for name in names))
+        return {entry.path: _checked(entry, read[name]) for name in names for entry in wanted[name]}
+
+    def _archive(
+        self, owner: str, names: list[str], wanted: dict[str, list[Entry]]
+    ) -> dict[str, bytes]:
+        """Payloads by member's name, in one pass over the part's archive."""
+        found: dict[str, bytes] = {}
+        for name, pieces in self._reader(owner).payloads(names):
+            if name not in wanted:
                 raise UntrustedError(
                     f"{owner}: the reader gave {name!r}",
                     why=f"it was asked for {len(wanted)} other members",
                     mend="remove the package from the store (`staunch store verify`) and try again",
                 )
-            data = _gather(entries[0], pieces)
-            left.discard(name)
-            for entry in entries:
-                yield entry.path, _checked(entry, data)
-        if left:
+            found[name] = _checked(wanted[name][0], _gather(wanted[name][0], pieces))
+        if left := wanted.keys() - found.keys():
             raise _missing(wanted[min(left)][0])
+        return found
+
+
+def _key(entries: list[Entry]) -> str:
+    """Of what the entries hold, whatever package brings it; empty where a digest is not known.
+
+    The spec's own files are not asked for: they are at hand, and may hold what nobody should copy.
+    """
+    state = hashlib.sha256(b"staunch payloads 1\n")
+    for entry in entries:
+        if entry.digest is None:
+            return ""
+        state.update(f"{entry.digest.hex} {entry.size}\n".encode())
+    return state.hexdigest()
 
 
 def _gather(entry: Entry, pieces: Iterator[bytes]) -> bytes:

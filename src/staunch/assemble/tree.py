@@ -57,6 +57,7 @@ class Tree:
     """
 
     __slots__ = (
+        "_added",
         "_canonical",
         "_conflicts",
         "_diversions",
@@ -64,11 +65,14 @@ class Tree:
         "_hard",
         "_implied",
         "_kids",
+        "_order",
     )
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         """Start with ``entries``; hard links are added after the files they name."""
         self._entries: dict[str, Entry] = {}
+        self._order: list[str] = []  # paths as last sorted; may hold some that are gone
+        self._added: list[str] = []  # paths put since then
         self._kids: dict[str, set[str]] = {"": set()}  # directory -> names
         self._canonical: dict[str, str] = {"": ""}  # directory as written -> canonical, existing
         self._implied: set[str] = set()  # directories no part listed so far
@@ -84,6 +88,25 @@ class Tree:
         for entry in links:
             self.add(entry)
 
+    @classmethod
+    def finished(cls, entries: Iterable[Entry]) -> Tree:
+        """A tree of what another tree held: canonical, sorted, with every ancestor.
+
+        Not checked here: any of that.
+        """
+        tree = cls()
+        for entry in entries:
+            path = entry.path
+            parent, _, name = path.rpartition("/")
+            if entry.kind is Kind.DIR:
+                tree._kids[path] = set()
+            elif entry.kind is Kind.HARDLINK:
+                tree._hard.setdefault(entry.link, set()).add(path)
+            tree._entries[path] = entry
+            tree._kids[parent].add(name)
+        tree._order = list(tree._entries)
+        return tree
+
     # looking up
 
     def __contains__(self, path: object) -> bool:
@@ -94,7 +117,19 @@ class Tree:
 
     def __iter__(self) -> Iterator[Entry]:
         """Every entry but the root, sorted by path."""
-        return iter([self._entries[path] for path in sorted(self._entries)])
+        return iter(list(map(self._entries.__getitem__, self._sorted())))
+
+    def _sorted(self) -> list[str]:
+        """Every path, sorted. Most asks come after nothing, or some removals, so that is cheap."""
+        entries = self._entries
+        if self._added:
+            # two runs, one of them sorted already: sorting them takes little more than merging
+            both = [*self._order, *sorted(self._added)]
+            both.sort()
+            self._order, self._added = list(dict.fromkeys(both)), []
+        if len(self._order) != len(entries):
+            self._order = [path for path in self._order if path in entries]
+        return self._order
 
     def get(self, path: str, *, follow: bool = False) -> Entry | None:
         """The entry at ``path`` (links on the way are followed; the last one when asked), or None.
@@ -127,6 +162,10 @@ class Tree:
             return []
         names = self._kids.get(here, ())
         return [self._entries[_join(here, name)] for name in sorted(names)]
+
+    def is_empty(self, path: str) -> bool:
+        """Whether nothing lies in the directory at the canonical ``path``, or none is there."""
+        return not self._kids.get(path)
 
     def under(self, prefix: str) -> Iterator[Entry]:
         """Everything below the directory ``prefix`` (itself left out), sorted by path."""
@@ -192,10 +231,11 @@ class Tree:
             SpecError: as ``add``, but for clashes; or a hard link that leaves its part.
         """
         links: list[Entry] = []
+        plain = not self._diversions
         for entry in part.entries:
             if entry.kind is Kind.HARDLINK:
                 links.append(entry)
-            else:
+            elif not (plain and entry.kind is Kind.FILE and self._put_new(entry)):
                 self._add_diverted(entry, replaces)
         if not links:
             return
@@ -295,6 +335,17 @@ class Tree:
                 self._drop(each)
         self._drop(here)
         return tuple(gone)
+
+    def take(self, path: str) -> Entry | None:
+        """Take out what is no directory at the canonical ``path``; gives it, or None when absent.
+
+        As ``remove``, which resolves the path first; for the many that rules take out.
+        """
+        entry = self._entries.get(path)
+        if entry is None or entry.kind is Kind.DIR:
+            return None
+        self._drop(path)
+        return entry
 
     def rename(self, path: str, to: str) -> Entry | None:
         """Move one entry that is not a directory, keeping hard links to it; None when absent."""
@@ -448,6 +499,25 @@ class Tree:
         self._canonical[path] = found
         return found
 
+    def _put_new(self, entry: Entry) -> bool:
+        """Put a file at its own path, if that is canonical, proper and free: the common case."""
+        path = entry.path
+        parent, _, name = path.rpartition("/")
+        if (
+            self._canonical.get(parent) != parent
+            or path in self._entries
+            or not name
+            or name[0] == "."
+            or "\0" in name
+            or path[0] == "/"
+            or len(path) > limits.PATH_BYTES
+        ):
+            return False
+        self._added.append(path)
+        self._entries[path] = entry
+        self._kids[parent].add(name)
+        return True
+
     def _put(self, path: str, entry: Entry) -> Entry:
         parent, _, name = path.rpartition("/")
         if name.startswith(".wh."):
@@ -458,6 +528,8 @@ class Tree:
             entry = self._hard_link(entry)
         if entry.kind is Kind.DIR:
             self._kids.setdefault(path, set())
+        if path not in self._entries:
+            self._added.append(path)
         self._entries[path] = entry
         self._kids[parent].add(name)
         return entry
@@ -499,8 +571,9 @@ class Tree:
     def _drop(self, path: str) -> None:
         entry = self._entries[path]
         if entry.kind is Kind.FILE:
-            self._promote(path)
-            self._hard.pop(path, None)
+            if path in self._hard:
+                self._promote(path)
+                self._hard.pop(path, None)
         elif entry.kind is Kind.HARDLINK:
             self._hard.get(entry.link, set()).discard(path)
         else:

@@ -412,12 +412,12 @@ def _parts(
     with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
         # the long ones first: what is large is read while small ones fill the other threads
         every: set[LockedPackage | LockedWheel] = {*packages, *wheels, *tools}
-        begun = {each: pool.submit(part, each) for each in sorted(every, key=_largest_first)}
-        parts = (
-            *gathered([begun[each] for each in (*packages, *wheels)]),
-            *files_parts(spec.files),
-        )
-        tool_parts = tuple(gathered([begun[each] for each in tools]))
+        begun: dict[LockedPackage | LockedWheel, Future[Part]] = {}
+        for one in sorted(every, key=_largest_first):
+            begun[one] = pool.submit(part, one)
+        of_debs, of_wheels = [begun[of] for of in packages], [begun[of] for of in wheels]
+        parts = (*gathered([*of_debs, *of_wheels]), *files_parts(spec.files))
+        tool_parts = tuple(gathered([begun[of] for of in tools]))
     sources.add(parts, tool_parts)
     return parts, tool_parts
 

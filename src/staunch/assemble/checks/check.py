@@ -43,7 +43,7 @@ def check(
 
     Not checked: what is opened with ``dlopen`` by name, and what Python imports.
     """
-    tree = Tree(assembled.entries)
+    tree = Tree.finished(assembled.entries)
     image = Image(
         tree=tree,
         facts=_facts(tree, assembled.parts, elf),

@@ -117,18 +117,19 @@ def base_name(path: str) -> str:
 
 def remove(context: Context, doomed: Iterable[Entry]) -> Outcome:
     """Take out what is not kept by ``keep:``; folders that get empty by it go along."""
-    tree = context.tree
+    tree, keeps = context.tree, context.keeps
     paths: list[str] = []
     size = 0
-    folders: set[str] = set()
     for entry in list(doomed):
-        if entry.kind is Kind.DIR or context.keeps(entry.path) or tree.get(entry.path) is None:
+        if entry.kind is Kind.DIR or keeps(entry.path):
             continue
-        # A hard link's bytes go only with its last name.
-        size += sum(gone.size for gone in tree.remove(entry.path) if gone.kind is Kind.FILE)
+        gone = tree.take(entry.path)
+        if gone is None:
+            continue
+        if gone.kind is Kind.FILE:  # a hard link's bytes go only with its last name
+            size += gone.size
         paths.append(entry.path)
-        folders.add(entry.path.rpartition("/")[0])
-    prune(context, folders)
+    prune(context, {path.rpartition("/")[0] for path in paths})
     return Outcome(tuple(sorted(paths)), size)
 
 
@@ -143,7 +144,7 @@ def prune(context: Context, folders: Iterable[str]) -> None:
     todo = sorted(folders, reverse=True)
     while todo:
         folder = todo.pop()
-        while folder and not tree.children(folder) and not context.keeps(folder):
+        while folder and tree.is_empty(folder) and not context.keeps(folder):
             if folder in STANDING:
                 break
             tree.remove(folder)
