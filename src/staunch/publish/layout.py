@@ -3,7 +3,8 @@
 A new layout is written beside its place and renamed. One that stands already is brought up to date
 in place, in an order that leaves it whole at every moment: new blobs, then ``index.json`` (by
 rename), then blobs that nothing names any more go. Blobs that are there already and have the right
-content are not written again.
+content are not written again; nor are they read, as long as nobody touched the files since they
+were written or last found right (``layout_files``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from staunch.model.digest import Digest
 from staunch.model.image import Descriptor, Layer, PlatformImage
 from staunch.model.platform import Platform
 from staunch.ports import Blob, Store
+from staunch.publish.layout_files import Known
 
 __all__ = ["Documents", "PublishedImage", "plan_documents", "write_image", "write_layout"]
 
@@ -190,7 +192,7 @@ def _create(out: Path, documents: Documents, store: Store) -> None:
     try:
         with locked(temporary):
             blobs.mkdir(parents=True)
-            for each in documents.blobs:
+            for each in _large_first(documents):
                 _copy(open_blob(each, store), blobs / each.digest.hex)
             _write(temporary / "oci-layout", oci.LAYOUT)
             _write(temporary / "index.json", documents.index)
@@ -201,6 +203,11 @@ def _create(out: Path, documents: Documents, store: Store) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(out.parent)
+    Known(out, store).keep(documents.blobs, {each.digest for each in documents.blobs})
+
+
+def _large_first(documents: Documents) -> list[Descriptor]:
+    return sorted(documents.blobs, key=lambda each: (-each.size, each.digest))
 
 
 def _update(out: Path, documents: Documents, store: Store) -> None:
@@ -209,18 +216,19 @@ def _update(out: Path, documents: Documents, store: Store) -> None:
     with locked(out):
         for left in sorted(blobs.glob(".*")):
             left.unlink()
-        made: list[Path] = []
+        made: dict[Digest, Path] = {}
+        known = Known(out, store)
         try:
-            for each in documents.blobs:
+            for each in _large_first(documents):
                 target = blobs / each.digest.hex
-                if not is_there(target, each):
+                if not known.is_there(each):
                     replace_file(target, open_blob(each, store), blobs)
-                    made.append(target)
+                    made[each.digest] = target
             sync_folder(blobs)
             replace_file(out / "oci-layout", oci.LAYOUT, blobs)
             replace_file(out / "index.json", documents.index, blobs)
         except BaseException:
-            for path in made:
+            for path in made.values():
                 path.unlink(missing_ok=True)
             raise
         sync_folder(out)
@@ -228,6 +236,7 @@ def _update(out: Path, documents: Documents, store: Store) -> None:
         for path in sorted(blobs.iterdir()):
             if path.name not in wanted:
                 path.unlink()
+        known.keep(documents.blobs, made)
 
 
 def is_there(path: Path, wanted: Descriptor) -> bool:

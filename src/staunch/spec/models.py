@@ -339,6 +339,7 @@ class _Model(BaseModel):
     """Unknown keys are refused; keys are written with hyphens."""
 
     model_config = ConfigDict(
+        defer_build=True,  # only the outermost model needs a validator
         extra="forbid",
         frozen=True,
         alias_generator=lambda name: name.rstrip("_").replace("_", "-"),

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from staunch.apps.cli.progress import size
 from staunch.apps.cli.testing import Tested
 from staunch.attest.trust import short_type
 from staunch.flows.build import BuildReport, Format, PlatformReport
-from staunch.flows.run import TestReport
 from staunch.model.entry import Kind
 from staunch.model.lock import Lock
 from staunch.model.part import Part, PartKind
 from staunch.model.spec import ImageSpec, Profile
+
+if TYPE_CHECKING:
+    from staunch.flows.run import TestReport
 
 __all__ = ["Build", "Move", "lock_document", "lock_text", "moves", "tests_text"]
 

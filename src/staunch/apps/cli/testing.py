@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox import choose_sandbox, static_shell
-from staunch.adapters.unpack import LayerUnpacker
 from staunch.errors import UndecidedError
-from staunch.flows.run import TestReport, test_image
 from staunch.model.spec import ImageSpec
 from staunch.model.verdict import Passed, Refused, Unknown
 from staunch.ports import Progress
-from staunch.publish.read import open_image
+
+if TYPE_CHECKING:
+    from staunch.adapters.runner import ProcessRunner
+    from staunch.flows.run import TestReport
 
 __all__ = ["SKIPPED", "Tested", "after_build", "exit_code"]
 
@@ -51,6 +51,12 @@ def after_build(
     """Run the tests of every platform that this machine can run."""
     if not spec.tests:
         return SKIPPED
+    from staunch.adapters.runner import ProcessRunner
+    from staunch.adapters.sandbox import choose_sandbox, static_shell
+    from staunch.adapters.unpack import LayerUnpacker
+    from staunch.flows.run import test_image
+    from staunch.publish.read import open_image
+
     runner = runner or ProcessRunner()
     try:
         sandbox = choose_sandbox(runner)

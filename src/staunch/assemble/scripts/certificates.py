@@ -8,9 +8,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from staunch.assemble.payloads import Payloads
 from staunch.assemble.scripts.world import OWNER
 from staunch.assemble.tree import Tree
@@ -114,6 +111,9 @@ def parse_certificates(text: bytes, number: int) -> list[bytes]:
     Raises:
         SpecError: none is in it, one cannot be read, or a private key is.
     """
+    from cryptography import x509  # takes a while to import, and few specs have certificates
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     what = f"certificates[{number - 1}] of the spec is no certificate"
     kinds = [found[1] for found in _PEM.finditer(text)]
     if any(b"PRIVATE KEY" in kind for kind in kinds):
