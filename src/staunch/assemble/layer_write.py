@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from staunch.assemble.layers import LayerPlan
 from staunch.assemble.segment import Block, SegmentPlan, SegmentRecord, blocks
-from staunch.assemble.segment_store import find_facts, find_segment
+from staunch.assemble.segment_store import facts, find_facts, find_segment
 from staunch.assemble.segment_write import write_segment
 from staunch.assemble.workers import Workers
 from staunch.errors import LostError, SpecError
@@ -25,6 +25,7 @@ from staunch.formats import chunked, tarheader
 from staunch.formats.encoder import Encoder
 from staunch.model import limits
 from staunch.model.digest import Digest
+from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry, Member
 from staunch.model.image import Descriptor, Layer
 from staunch.ports import Blob, PartReader, Pending, Progress, Store
@@ -44,11 +45,15 @@ ReaderOf = Callable[[str], PartReader]
 
 @dataclass(frozen=True, slots=True)
 class WrittenLayers:
-    """Finished layers in order; how many segments could be used as they were, and could not."""
+    """Finished layers in order; how many segments could be used as they were, and could not.
+
+    ``elf`` holds what is known of ELF files, by path; a Debian package's stand in its part, too.
+    """
 
     layers: tuple[Layer, ...]
     hits: int
     misses: int
+    elf: dict[str, ElfFacts]
 
 
 def write_layer(
@@ -86,8 +91,6 @@ def write_layers(
         encoder: of all layers.
         threads: bounds work that runs at once; the bytes are the same for every number.
         progress: is told of payload bytes, one piece of work per layer.
-
-    Afterwards ``segment.facts`` answers for every segment.
 
     Raises:
         UntrustedError: a payload is not what its package promised. Nothing of it stays.
@@ -128,6 +131,7 @@ class _Run:
     ) -> None:
         self._reader_of, self._store, self._encoder = reader_of, store, encoder
         self._progress = progress
+        self._elf: dict[str, ElfFacts] = {}
         self._workers = Workers(threads)
         self._tasks = ThreadPoolExecutor(threads, "staunch-segment") if threads > 1 else None
 
@@ -163,8 +167,10 @@ class _Run:
             by_key[plan.key] if layer is None else layer
             for plan, layer in zip(plans, known, strict=True)
         )
+        for new in missing:
+            self._elf |= facts(new.plan, self._store)
         total = sum(len(plan.segments) for plan in plans)
-        return WrittenLayers(layers, total - len(missing), len(missing))
+        return WrittenLayers(layers, total - len(missing), len(missing), self._elf)
 
     def _missing(self, plans: Sequence[LayerPlan], todo: dict[str, _Todo]) -> list[_Missing]:
         """Segments to write, largest first; those at hand are noted with their layer."""
@@ -174,10 +180,13 @@ class _Run:
             for number, segment in enumerate(plan.segments):
                 if segment.key in missing:
                     continue
+                known = find_facts(segment, self._store)
                 # segments are opened again when joined: hundreds of open files would be too many
-                if find_facts(segment, self._store) is None or (
-                    each is not None and find_segment(segment, self._store) is None
+                if known is not None and (
+                    each is None or find_segment(segment, self._store) is not None
                 ):
+                    self._elf |= known
+                else:
                     missing[segment.key] = _Missing(
                         segment, plan.name, each if number == 0 else None
                     )

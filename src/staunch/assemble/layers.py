@@ -55,10 +55,9 @@ def plan_layers(assembled: Assembled, encoder: Encoder) -> tuple[LayerPlan, ...]
     layer_of = _Cut(parts, assembled.entries).layer
     directories = {each.path: each for each in assembled.entries if each.kind is Kind.DIR}
     owned: dict[str, dict[str, list[Entry]]] = {}
-    filled: set[str] = set()
+    filled: set[str] = set()  # directories that hold something
     for entry in assembled.entries:
-        if entry.path:
-            filled.update(_ancestors(entry.path))
+        filled.add(entry.path.rpartition("/")[0])
         if entry.kind is not Kind.DIR:
             owned.setdefault(layer_of(entry.owner), {}).setdefault(entry.owner, []).append(entry)
     needed = {name: _needed(owners) for name, owners in owned.items()}
@@ -94,12 +93,18 @@ class _Cut:
 
     def __init__(self, parts: dict[str, Part], entries: Iterable[Entry]) -> None:
         self._parts = parts
+        self._layers: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
         for entry in entries:
             if entry.kind is Kind.FILE:
                 self._sizes[entry.owner] = self._sizes.get(entry.owner, 0) + entry.size
 
     def layer(self, owner: str) -> str:
+        if owner not in self._layers:
+            self._layers[owner] = self._of(owner)
+        return self._layers[owner]
+
+    def _of(self, owner: str) -> str:
         base = owner.removeprefix(_PYC)
         part = self._parts.get(base)
         kind = part.kind.value if part is not None else base.partition(":")[0]
@@ -146,10 +151,12 @@ def _archive_order(entries: list[Entry], part: Part | None) -> list[Entry]:
 
 
 def _needed(owners: dict[str, list[Entry]]) -> set[str]:
+    folders = {entry.path.rpartition("/")[0] for entries in owners.values() for entry in entries}
     found: set[str] = set()
-    for entries in owners.values():
-        for entry in entries:
-            found.update(_ancestors(entry.path))
+    for folder in folders:
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
     return found
 
 

@@ -20,9 +20,8 @@ from staunch.assemble.debian import Spools, deb_part, deb_reader
 from staunch.assemble.files import FilesReader, files_parts
 from staunch.assemble.interpreter import interpreter
 from staunch.assemble.layer_write import write_layers
-from staunch.assemble.layers import LayerPlan, plan_layers
+from staunch.assemble.layers import plan_layers
 from staunch.assemble.payloads import Payloads
-from staunch.assemble.segment_store import facts
 from staunch.assemble.wheel import WheelReader
 from staunch.assemble.wheel_record import stored_wheel_part
 from staunch.attest.sbom import file_list, sbom
@@ -42,7 +41,6 @@ from staunch.formats import oci, zstd
 from staunch.formats.encoder import encoder
 from staunch.formats.labels import image_labels
 from staunch.model.digest import Digest
-from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry
 from staunch.model.image import Assembled, Descriptor, Layer, PlatformImage
 from staunch.model.lock import Lock, LockedPackage, LockedWheel
@@ -265,7 +263,7 @@ def _platform(
                 progress=world.progress,
             )
         with timings.phase("check"):  # before anything leaves the store
-            notes = check(assembled, _elf(plans, world), spec=spec, payloads=payloads)
+            notes = check(assembled, written.elf, spec=spec, payloads=payloads)
     with timings.phase("describe"):
         config = _config(spec, lock, platform, written.layers)
         image = write_image(platform, written.layers, config, world.store)
@@ -478,14 +476,6 @@ def _assemble(
         compile_modules=compile_modules if compiled else None,
     )
     return assembled, tuple(skipped)
-
-
-def _elf(plans: Sequence[LayerPlan], world: World) -> dict[str, ElfFacts]:
-    found: dict[str, ElfFacts] = {}
-    for plan in plans:
-        for segment in plan.segments:
-            found |= facts(segment, world.store)
-    return found
 
 
 def _config(spec: ImageSpec, lock: Lock, platform: Platform, written: Sequence[Layer]) -> bytes:
