@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from staunch.adapters import store as store_module
 from staunch.adapters.store import FileStore, StoreReport, default_root
-from staunch.errors import HostError, SpecError, UntrustedError
+from staunch.errors import HostError, LostError, SpecError, UntrustedError
 from staunch.model.digest import Digest
 
 KEY = "ab" * 32
@@ -101,6 +102,52 @@ def test_modes_are_private_whatever_the_umask(tmp_path):
     for path in (store.root, *store.root.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
     assert store.blob(digest) is not None
+
+
+# -- what stands there
+
+
+def test_what_stands_is_hashed_before_its_first_byte(store):
+    digest = store.put(DATA)
+    blob = fresh(store).standing(digest, len(DATA))
+    assert blob.size == len(DATA)
+    assert blob.pread(10, 5) == DATA[5:15]
+    assert fresh(store).standing(digest, len(DATA) + 1) is None
+    assert fresh(store).standing(Digest.of(b"other")) is None
+
+
+def test_what_stands_damaged_gives_no_byte_and_goes(store):
+    digest = store.put(DATA)
+    path = blob_path(store, digest)
+    path.write_bytes(DATA[:50] + bytes([DATA[50] ^ 1]) + DATA[51:])
+    opened = fresh(store)
+    blob = opened.standing(digest, len(DATA))
+    for _ in range(2):
+        with pytest.raises(LostError, match="is damaged") as caught:
+            blob.pread(10, 0)
+    assert caught.value.why == "its content is not what its name says; it was removed"
+    assert not path.exists()
+    assert opened.standing(digest, len(DATA)) is None
+
+
+def test_a_careful_store_hashes_at_once(store):
+    digest = store.put(DATA)
+    path = blob_path(store, digest)
+    path.write_bytes(DATA[:50] + bytes([DATA[50] ^ 1]) + DATA[51:])
+    assert fresh(store).careful().standing(digest, len(DATA)) is None
+    assert not path.exists()
+
+
+def test_what_was_found_right_is_hashed_again_when_touched(store):
+    """mtime can be set back; ctime cannot."""
+    digest = store.put(DATA)
+    assert store.blob(digest) is not None
+    path = blob_path(store, digest)
+    before = path.stat()
+    time.sleep(0.03)  # the kernel's time stamps stand still for some milliseconds
+    path.write_bytes(DATA[:50] + bytes([DATA[50] ^ 1]) + DATA[51:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.blob(digest) is None
 
 
 # -- damage

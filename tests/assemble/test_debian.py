@@ -78,6 +78,20 @@ def test_spools_save_the_second_unpacking(tmp_path):
     assert payloads.read_many(made.entries) == {"usr/a": b"hello", "usr/x": b"\xff" * 3}
 
 
+def test_two_who_read_one_package_at_once_have_a_spool_each(tmp_path):
+    """They shared a file, and what one read back of it was cut off by the other."""
+    spools = Spools(tmp_path)
+    data = verified(make_deb(MEMBERS))
+    first, second = (spools.begin(data.digest, data.blob.size) for _ in range(2))
+    first.write(b"one")
+    second.write(b"and the other")
+    assert first.pread(100, 0) == b"one"
+    spools.finish(data.digest, first)
+    spools.finish(data.digest, second)
+    assert spools.get(data.digest).pread(100, 0) == b"one"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_spools_are_bounded(tmp_path):
     data = verified(make_deb(MEMBERS))
     for room in (10, data.blob.size * 6):  # too little for the guess; for what it came to

@@ -43,6 +43,26 @@ def test_one_pass_for_each_part():
     assert readers.passes == ["deb:a", "deb:b"]
 
 
+def test_what_was_read_is_kept_by_content():
+    """The next build opens no archive for it, whatever the package is called then."""
+    store = MemoryStore()
+    entries = [member("x", b"1"), replace(member("moved", b"22"), body=Member("y"))]
+    Payloads(Counting({"deb:a": {"x": b"1", "y": b"22"}}), store).read_many(entries)
+    readers = Counting({})
+    moved = [replace(entry, owner="deb:b", path=f"b/{entry.path}") for entry in entries]
+    assert Payloads(readers, store).read_many(moved) == {"b/x": b"1", "b/moved": b"22"}
+    assert readers.passes == []
+
+
+def test_the_specs_own_files_are_not_kept():
+    readers = Counting({"files:0": {"x": b"1"}})
+    store = MemoryStore()
+    for _ in range(2):
+        Payloads(readers, store).read(member("x", b"1", "files:0"))
+    assert readers.passes == ["files:0", "files:0"]
+    assert store.records == {}
+
+
 def test_one_member_for_two_paths():
     readers = Counting({"deb:a": {"x": b"1"}})
     got = Payloads(readers, MemoryStore()).read_many(

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from staunch.adapters.store import FileStore
 from staunch.errors import HostError, SpecError
 from staunch.formats import oci
+from staunch.model.digest import Digest
 from staunch.model.image import Descriptor, PlatformImage
 from staunch.publish.layout import write_layout
+from staunch.publish.layout_files import Known
 from staunch.publish.read import open_image
 from tests.support.assembly import ARM64, build
 from tests.support.listing import list_image
@@ -129,6 +132,43 @@ def test_blobs_that_are_right_are_not_written_again(tmp_path, store):
     after = {path.name: path.stat().st_ino for path in (out / "blobs/sha256").iterdir()}
     assert {name for name in after if after[name] != before[name]} == {bad.name}
     assert hashlib.sha256(bad.read_bytes()).hexdigest() == bad.name
+
+
+def remembered(out: Path, store: FileStore) -> dict[str, list[int]]:
+    return json.loads(store.record("layout", Digest.of(f"layout/1\0{out}".encode()).hex))
+
+
+def test_blobs_that_nobody_touched_are_not_read_again(tmp_path, store):
+    out = tmp_path / "out"
+    image = build(store)
+    write([image], out, store)
+    time.sleep(0.03)  # states of the last moment are not remembered
+    write([image], out, store)
+    layer = image.layers[0].descriptor
+    path = out / "blobs/sha256" / layer.digest.hex
+    status = path.stat()
+    state = [status.st_dev, status.st_ino, layer.size, status.st_mtime_ns, status.st_ctime_ns]
+    assert remembered(out, store)[layer.digest.hex] == state
+    time.sleep(0.03)
+    path.write_bytes(bytes(layer.size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # ctime cannot be set back
+    assert not Known(out, store).is_there(layer)
+    # a state that this store says it found right is believed, so the file is not even opened
+    state[4] = path.stat().st_ctime_ns
+    known = Digest.of(f"layout/1\0{out}".encode()).hex
+    store.put_record("layout", known, json.dumps({layer.digest.hex: state}).encode())
+    assert Known(out, store).is_there(layer)
+
+
+def test_what_is_remembered_of_a_layout_is_a_hint_only(tmp_path, store):
+    out = tmp_path / "out"
+    image = build(store)
+    layer = image.layers[0].descriptor
+    write([image], out, store)
+    for nonsense in (b"", b"[]", b"{", b'{"a": 1}', b'{"a": [1, 2, 3, 4, "x"]}'):
+        key = Digest.of(f"layout/1\0{out}".encode()).hex
+        store.put_record("layout", key, nonsense)
+        assert Known(out, store).is_there(layer)
 
 
 @pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])

@@ -27,7 +27,7 @@ from staunch.model.spec import Foundation
 from staunch.ports import Blob, PartReader, Store, Verified
 
 RECORD = "contents"  # kind of the store's records
-FORMAT = "deb/2"  # goes into their keys: raise it when what is recorded changes
+FORMAT = "deb/3"  # goes into their keys: raise it when what is recorded changes
 SPOOL_BYTES = 1 * limits.GIB  # of unpacked packages kept for the second pass
 _EXPANSION = 6  # unpacked : packed, a guess to decide whether a package is worth keeping
 
@@ -40,7 +40,7 @@ class Spools:
 
     def __init__(self, folder: Path, *, max_bytes: int = SPOOL_BYTES) -> None:
         """Keep them in ``folder``, which its owner removes."""
-        self._folder, self._left = folder, max_bytes
+        self._folder, self._left, self._begun = folder, max_bytes, 0
         self._done: dict[Digest, SpooledBlob] = {}
         self._lock = threading.Lock()
 
@@ -49,7 +49,8 @@ class Spools:
         with self._lock:
             if packed_size * _EXPANSION > self._left:
                 return None
-        path = self._folder / f"{digest.hex}.tar"
+            self._begun += 1  # two may read one package at once, each into a file of its own
+            path = self._folder / f"{digest.hex}-{self._begun}.tar"
         try:
             return Spool(path)
         except OSError as error:
@@ -63,8 +64,7 @@ class Spools:
                 self._left -= spool.size
                 self._done[digest] = SpooledBlob(spool.path, spool.size)
                 return
-        if digest not in self._done:
-            spool.discard()
+        spool.discard()
 
     def get(self, digest: Digest) -> Blob | None:
         """The unpacked data archive of the package of that digest, or None."""

@@ -408,14 +408,17 @@ def _parts(
         return wheel(each) if isinstance(each, LockedWheel) else deb(each)
 
     with ThreadPoolExecutor(world.threads, thread_name_prefix="read") as pool:
-        # the long ones first: what is large is read while small ones fill the other threads
-        every: set[LockedPackage | LockedWheel] = {*packages, *wheels, *tools}
-        begun: dict[LockedPackage | LockedWheel, Future[Part]] = {}
-        for one in sorted(every, key=_largest_first):
-            begun[one] = pool.submit(part, one)
-        of_debs, of_wheels = [begun[of] for of in packages], [begun[of] for of in wheels]
-        parts = (*gathered([*of_debs, *of_wheels]), *files_parts(spec.files))
-        tool_parts = tuple(gathered([begun[of] for of in tools]))
+        # each file once, though the image and the byte compiler may share it; the long ones first,
+        # so that small ones fill the other threads
+        every: dict[Digest, LockedPackage | LockedWheel] = {
+            each.digest: each for some in (packages, wheels, tools) for each in some
+        }
+        begun: dict[Digest, Future[Part]] = {}
+        for one in sorted(every.values(), key=_largest_first):
+            begun[one.digest] = pool.submit(part, one)
+        of_image = [*(of.digest for of in packages), *(of.digest for of in wheels)]
+        parts = (*gathered([begun[each] for each in of_image]), *files_parts(spec.files))
+        tool_parts = tuple(gathered([begun[of.digest] for of in tools]))
     sources.add(parts, tool_parts)
     return parts, tool_parts
 
