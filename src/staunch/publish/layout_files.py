@@ -36,7 +36,8 @@ class Known:
         self._blobs, self._store = out / "blobs" / "sha256", store
         where = os.path.abspath(out)  # noqa: PTH100 - resolve() would follow links
         self._key = Digest.of(f"layout/1\0{where}".encode("utf-8", "surrogateescape")).hex
-        self._states = _parse(store.record(_RECORD, self._key))
+        self._remembered = _parse(store.record(_RECORD, self._key))
+        self._states = dict(self._remembered)
 
     def is_there(self, wanted: Descriptor) -> bool:
         """Whether the layout has exactly that blob."""
@@ -70,7 +71,7 @@ class Known:
             right = each.digest in written or self._states.get(name) == state
             if right and now - max(state[3:]) > _TICK_NS:
                 states[name] = state
-        if states != self._states:
+        if states != self._remembered:
             document = {name: states[name] for name in sorted(states)}
             self._store.put_record(_RECORD, self._key, json.dumps(document).encode())
 
