@@ -16,7 +16,9 @@ STATUS = "var/lib/dpkg/status"
 def test_a_package_with_its_source(tmp_path: Path) -> None:
     found = inventory_of(tmp_path, {"etc/os-release": OS_RELEASE, STATUS: OPENSSL})
     package = only(found)
-    assert str(package.purl) == ("pkg:deb/debian/libssl3@3.0.1-2%2Bb1?arch=amd64&distro=debian-12")
+    assert str(package.purl) == (
+        "pkg:deb/debian/libssl3@3.0.1-2%2Bb1?arch=amd64&distro=debian-12&upstream=openssl%403.0.1-2"
+    )
     assert (package.source, package.source_version) == ("openssl", "3.0.1-2")
     assert package.found_by == "dpkg"
     assert package.distribution == Distribution("debian", "12", "bookworm")

@@ -29,7 +29,8 @@ _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH = 0, 1, 5, 10
 _DT_RUNPATH, _DT_VERDEF, _DT_VERDEFNUM = 29, 0x6FFFFFFC, 0x6FFFFFFD
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 _VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
-_NT_GNU_ABI_TAG, _NT_GNU_PROPERTY = 1, 5
+_NT_GNU_ABI_TAG, _NT_GNU_BUILD_ID, _NT_GNU_PROPERTY = 1, 3, 5
+_BUILD_ID_BYTES = 64
 _X86_ISA_1_NEEDED = 0xC0008002
 _ET_REL, _ET_CORE = 1, 4
 _MEND = "leave the package out, or report the damaged file to whoever offers it"
@@ -63,6 +64,16 @@ def parse_elf(
     if size < 4 or read(4, 0) != MAGIC:
         return None
     return _Elf(_Pages(read, size, what), what).facts()
+
+
+def parse_build_id(read: Callable[[int, int], bytes], size: int, *, what: str = "ELF file") -> str:
+    """The linker's build id (NT_GNU_BUILD_ID) in hex; "" for a file that has none, or is no ELF.
+
+    Arguments and errors are those of ``parse_elf``.
+    """
+    if size < 4 or read(4, 0) != MAGIC:
+        return ""
+    return _Elf(_Pages(read, size, what), what).build_id()
 
 
 class _Pages:
@@ -152,6 +163,15 @@ class _Elf:
                     elif kind == _NT_GNU_PROPERTY:
                         isa |= self._isa(body)
         return self._with(dynamic, interpreter, abi, isa)
+
+    def build_id(self) -> str:
+        """Of the first note that holds one."""
+        for segment in self._segments:
+            if segment.filesz and segment.type == _PT_NOTE:
+                for kind, body in self._notes(segment):
+                    if kind == _NT_GNU_BUILD_ID and 0 < len(body) <= _BUILD_ID_BYTES:
+                        return body.hex()
+        return ""
 
     def _with(
         self, dynamic: tuple[tuple[int, int], ...], interpreter: str, abi: int, isa: int

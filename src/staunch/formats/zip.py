@@ -61,6 +61,7 @@ def read_directory(
     max_bytes: int = limits.UNPACKED_BYTES,
     max_ratio: int = limits.EXPANSION_RATIO,
     ratio_floor: int = limits.EXPANSION_FLOOR,
+    foreign: bool = False,
 ) -> tuple[ZipMember, ...]:
     """Read the central directory and check it as a whole.
 
@@ -71,6 +72,8 @@ def read_directory(
         max_bytes: unpacked size of all members together.
         max_ratio: unpacked to packed, judged only above ``ratio_floor`` unpacked bytes.
         ratio_floor: see ``max_ratio``.
+        foreign: take members whose mode is nonsense, as old Java tools wrote it. Only for reading
+            what lies in an image; nothing is unpacked by such a mode.
 
     Returns:
         Members in the order of their bytes in the archive (not that of the directory).
@@ -89,7 +92,7 @@ def read_directory(
     members: list[ZipMember] = []
     position = 0
     for _ in range(count):
-        member, position = _read_central(directory, position, start)
+        member, position = _read_central(directory, position, start, foreign=foreign)
         if member.size > max_member_bytes:
             raise _broken(
                 member.name,
@@ -229,7 +232,9 @@ def _read_end64(
     return here, count, size, start, at
 
 
-def _read_central(data: bytes, position: int, start: int) -> tuple[ZipMember, int]:
+def _read_central(
+    data: bytes, position: int, start: int, *, foreign: bool
+) -> tuple[ZipMember, int]:
     """One entry of the central directory, and where the next begins (APPNOTE 4.3.12)."""
     if position + _CENTRAL.size > len(data):
         raise _broken("", "its directory ends within an entry")
@@ -248,7 +253,7 @@ def _read_central(data: bytes, position: int, start: int) -> tuple[ZipMember, in
         size, compressed, offset, disk = _widen(
             data[extra_at : extra_at + extra_size], name, raw, (size, compressed, offset, disk)
         )
-    mode = attributes >> 16
+    mode = 0 if foreign else attributes >> 16
     is_dir = name.endswith("/")
     _check_member(name, flags, method, mode, size, compressed, is_dir=is_dir)
     if disk or offset + _LOCAL.size + name_size + compressed > start:

@@ -60,7 +60,7 @@ class FoundPackage:
     ``source`` and ``source_version`` are those of the distribution's source package (deb ``Source``,
     apk origin, source rpm; "" elsewhere). ``found_by`` names the reader: ``dpkg``, ``dpkg-status.d``,
     ``chisel``, ``apk``, ``rpmdb``, ``dist-info``, ``egg-info``, ``conda-meta``, ``npm``, ``go-buildinfo``,
-    ``rust-audit``, ``jar``, ``bundled-library``, ``cuda-library``, ``model``, ``sbom``, ``lock``.
+    ``rust-audit``, ``jar``, ``vendored``, ``bundled-library``, ``cuda-library``, ``model``, ``sbom``, ``lock``.
     ``owner`` is the purl (as text) of the distribution package that owns the place it was read
     from, "" if none does. ``known_by`` says how a version was found where no database tells it
     (``soname``, ``build-id``, ``version-string``, ``pep770``, ``file-name``).
@@ -110,6 +110,9 @@ class Inventory:
     an SBOM). ``packages`` are sorted by purl, then location. ``layers`` are diff_ids, base first.
     ``unowned`` are paths that no package owns, ``unowned_executables`` those of them that can be
     run; both sorted, and None where owners cannot be known (an SBOM). ``gaps`` are sorted.
+    ``by_table`` are the layers whose table of contents was believed instead of reading them whole;
+    ``unopened`` counts their programs, archives and models that a package owns and that were
+    therefore left unread.
     """
 
     target: str
@@ -123,3 +126,5 @@ class Inventory:
     unowned_executables: tuple[str, ...] | None = None
     labels: tuple[tuple[str, str], ...] = ()
     end_of_life: EndOfLife | None = None
+    by_table: tuple[Digest, ...] = ()
+    unopened: int = 0

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from staunch.ecosystems.cuda_driver import least_driver
 from staunch.model.entry import Kind
-from staunch.model.inventory import FoundPackage, Gap
+from staunch.model.inventory import Confidence, FoundPackage, Gap
 from staunch.scan.alpine import find_apk
+from staunch.scan.conda import find_conda
 from staunch.scan.debian import find_chisel, find_dpkg
+from staunch.scan.java import find_jars
+from staunch.scan.models import find_models
+from staunch.scan.native import find_native, find_told_by_wheels
+from staunch.scan.npm import find_npm
+from staunch.scan.programs import find_programs
 from staunch.scan.python import find_python
 from staunch.scan.rpm import find_rpm
 from staunch.scan.tree import Tree, shown
@@ -16,8 +23,9 @@ from staunch.scan.view import Cataloguer, Find, View
 
 __all__ = ["Catalogue", "catalogue"]
 
-SYSTEM: tuple[Cataloguer, ...] = (find_dpkg, find_chisel, find_apk, find_rpm)
-LANGUAGES: tuple[Cataloguer, ...] = (find_python,)
+SYSTEM: tuple[Cataloguer, ...] = (find_dpkg, find_chisel, find_apk, find_rpm, find_conda)
+LANGUAGES: tuple[Cataloguer, ...] = (find_python, find_told_by_wheels, find_npm)
+CONTENTS: tuple[Cataloguer, ...] = (find_jars, find_programs, find_native, find_models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +36,37 @@ class Catalogue:
     gaps: tuple[Gap, ...]
     unowned: tuple[str, ...]
     unowned_executables: tuple[str, ...]
+    unopened: int
 
 
 def catalogue(view: View) -> Catalogue:
     """All packages of a view, and the paths that none of them owns."""
-    finds: list[Find] = []
     gaps: list[Gap] = list(view.tree.gaps)
-    for cataloguer in (*SYSTEM, *LANGUAGES):
-        for item in cataloguer(view):
-            if isinstance(item, Gap):
-                gaps.append(item)
-            else:
-                finds.append(item)
     owners = _Owners(view.tree)
-    counts = [owners.claim(find) for find in finds]
+    finds: list[tuple[Find, int]] = []
+
+    def run(cataloguers: Iterable[Cataloguer]) -> None:
+        for cataloguer in cataloguers:
+            for item in cataloguer(view):
+                if isinstance(item, Gap):
+                    gaps.append(item)
+                else:
+                    finds.append((item, owners.claim(item)))
+
+    run((*SYSTEM, *LANGUAGES))
+    unopened = view.read_deferred(lambda path, _: not owners.has(path))
+    run(CONTENTS)
     packages = [
         replace(find.package, files=count, owner="" if find.system else owners.system(find.package))
-        for find, count in zip(finds, counts, strict=True)
+        for find, count in finds
     ]
     unowned, executables = owners.rest()
     return Catalogue(
-        tuple(sorted(packages, key=_order)), tuple(sorted(set(gaps))), unowned, executables
+        tuple(sorted(packages, key=_order)),
+        tuple(sorted(set(gaps))),
+        unowned,
+        executables,
+        unopened,
     )
 
 
@@ -64,6 +82,7 @@ class _Owners:
         self._system: dict[str, str] = {}
         self._owned: set[str] = set()
         self._trees: set[str] = set()
+        self._carriers: dict[str, FoundPackage] = {}
 
     def claim(self, find: Find) -> int:
         """Note what a package owns; how many of these paths are there, folders left out."""
@@ -74,6 +93,8 @@ class _Owners:
             self._owned.add(path)
             if find.system:
                 self._system.setdefault(path, purl)
+            elif ".so" in path and find.package.version:
+                self._carriers.setdefault(path, find.package)
         self._trees.update(tree.strip("/") for tree in find.trees)
         return count
 
@@ -91,17 +112,39 @@ class _Owners:
                 return owner
         return ""
 
+    def dated(self, package: FoundPackage) -> FoundPackage:
+        """A CUDA library of a wheel that NVIDIA makes for it alone has the wheel's version."""
+        if package.found_by != "cuda-library" or package.version or not package.locations:
+            return package
+        carrier = self._carriers.get(package.locations[0].path)
+        if carrier is None or not carrier.purl.name.startswith("nvidia-"):
+            return package
+        driver = least_driver(package.name, carrier.version)
+        facts = {**dict(package.facts), **({"driver": driver} if driver else {})}
+        return replace(
+            package,
+            purl=replace(package.purl, version=carrier.version),
+            version=carrier.version,
+            known_by="wheel",
+            confidence=Confidence.MEDIUM,
+            facts=tuple(sorted(facts.items())),
+        )
+
     def rest(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Paths without owner, and those of them that can be run; sorted."""
         unowned: list[str] = []
         executables: list[str] = []
         for path, leaf in self._tree.leaves():
-            if path in self._owned or self._in_tree(path) or self._derived(path):
+            if self.has(path):
                 continue
             unowned.append(shown(path))
             if leaf.kind is Kind.FILE and leaf.mode & 0o111 and not leaf.special:
                 executables.append(shown(path))
         return tuple(sorted(unowned)), tuple(sorted(executables))
+
+    def has(self, path: str) -> bool:
+        """Whether any package owns a canonical path."""
+        return path in self._owned or self._in_tree(path) or self._derived(path)
 
     def _in_tree(self, path: str) -> bool:
         at = path.rfind("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from staunch.formats import zstd
@@ -11,7 +12,7 @@ from staunch.model import limits
 KEPT_BYTES = 160 * limits.MIB  # of one target, as kept
 PACKED_FROM = 8 * limits.KIB  # longer texts are kept compressed
 
-__all__ = ["KEPT_BYTES", "Budget", "Facts", "Kept", "Lost"]
+__all__ = ["KEPT_BYTES", "Budget", "Content", "Deferred", "Facts", "Kept", "Lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,17 @@ class Lost:
 
     role: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A file that costs to read, left alone until it is known whether that is needed."""
+
+    read: Callable[[], Kept | Facts | Lost | None]
+    role: str = "deferred"
+
+
+Content = Kept | Facts | Lost | Deferred
 
 
 class Budget:

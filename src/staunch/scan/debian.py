@@ -107,6 +107,10 @@ def _package(
     if not name or not version:
         return f"a package without {'version' if name else 'name'}: {name[:100]!r}"
     source, _, rest = (stanza.get("Source") or name).partition(" ")
+    source_version = rest.strip("() ") or version
+    upstream = ""
+    if (source, source_version) != (name, version):
+        upstream = source if source_version == version else f"{source}@{source_version}"
     facts = [
         (key, value)
         for key, value in (
@@ -124,13 +128,14 @@ def _package(
             version,
             arch=architecture,
             distro=release_of(distribution),
+            upstream=upstream,
         ),
         name,
         version,
         found_by,
         architecture=architecture,
         source=source,
-        source_version=rest.strip("() ") or version,
+        source_version=source_version,
         distribution=distribution,
         locations=(location,),
         facts=tuple(facts),

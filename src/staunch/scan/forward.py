@@ -19,8 +19,15 @@ __all__ = ["Forward", "Pieces", "Ranges"]
 class Forward(Protocol):
     """A file of ``size`` bytes, read forwards; ``at`` is the next byte."""
 
-    size: int
-    at: int
+    @property
+    def size(self) -> int:
+        """Its length."""
+        ...
+
+    @property
+    def at(self) -> int:
+        """The next byte."""
+        ...
 
     def read(self, size: int) -> bytes:
         """The next ``size`` bytes, fewer only where the file ends."""
@@ -34,47 +41,47 @@ class Forward(Protocol):
 class Pieces:
     """A file that comes in pieces."""
 
-    __slots__ = ("_pieces", "_rest", "at", "size")
+    __slots__ = ("_from", "_piece", "_pieces", "at", "size")
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         """``pieces`` give ``size`` bytes."""
-        self._pieces, self._rest = pieces, b""
+        self._pieces, self._piece, self._from = pieces, b"", 0
         self.size, self.at = size, 0
 
     def read(self, size: int) -> bytes:
         """See ``Forward``."""
         size = min(size, self.size - self.at)
-        if size <= len(self._rest) or (not self._rest and self._take() and size <= len(self._rest)):
-            data, self._rest = self._rest[:size], self._rest[size:]
+        if self._from == len(self._piece):
+            self._take()
+        end = self._from + size
+        if end <= len(self._piece):
+            data = self._piece[self._from : end]
+            self._from = end
             self.at += size
             return data
         buffer = bytearray(size)
-        view, done = memoryview(buffer), 0
-        while done < size:
-            if not self._rest and not self._take():
-                break
-            part = self._rest[: size - done]
-            view[done : done + len(part)] = part
+        done = 0
+        while done < size and (self._from < len(self._piece) or self._take()):
+            part = self._piece[self._from : self._from + size - done]
+            buffer[done : done + len(part)] = part
             done += len(part)
-            self._rest = self._rest[len(part) :]
+            self._from += len(part)
         self.at += done
-        view.release()
-        return bytes(buffer)
+        return bytes(buffer[:done]) if done < size else bytes(buffer)
 
     def skip(self, size: int) -> None:
         """See ``Forward``."""
         size = min(size, self.size - self.at)
         self.at += size
-        while size > len(self._rest):
-            size -= len(self._rest)
+        while size > len(self._piece) - self._from:
+            size -= len(self._piece) - self._from
             if not self._take():
-                self._rest = b""
                 return
-        self._rest = self._rest[size:]
+        self._from += size
 
     def _take(self) -> bool:
-        self._rest = next(self._pieces, b"")
-        return bool(self._rest)
+        self._piece, self._from = next(self._pieces, b""), 0
+        return bool(self._piece)
 
 
 class Ranges:

@@ -17,26 +17,38 @@ from staunch.scan.view import Find, View, kept
 __all__ = ["find_python"]
 
 _FOLDER = re.compile(r"(?P<name>[^/-]+)-(?P<version>[^/-]+)(-py\d[^/]*)?\.(dist|egg)-info")
+_PINNED = re.compile(
+    r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s#;]+)"
+)
+_MODULES = {"setuptools": "pkg_resources", "python_dateutil": "dateutil", "pyyaml": "yaml"}
 _RECORD_LINES = 500_000
 
 
 def find_python(view: View) -> Iterator[Find | Gap]:
     """Every project with metadata of its own, wherever it lies."""
+    links = set(_linked(view))
     for item in kept(view, "python-metadata", "python"):
         if isinstance(item, Gap):
             yield item
             continue
         path, leaf, data = item
-        folder = path.rpartition("/")[0] if not path.endswith(".egg-info") else path
+        folder = path if path.endswith(".egg-info") else path.rpartition("/")[0]
         if folder.endswith(".dist-info"):
             if path.endswith("/METADATA"):
-                yield from _project(view, path, folder, leaf, data, "dist-info")
+                yield from _project(view, path, folder, leaf, data, "dist-info", links)
         else:
-            yield from _project(view, path, folder, leaf, data, "egg-info")
+            yield from _project(view, path, folder, leaf, data, "egg-info", links)
+    yield from _vendored(view)
 
 
 def _project(
-    view: View, path: str, folder: str, leaf: Leaf, data: bytes, found_by: str
+    view: View,
+    path: str,
+    folder: str,
+    leaf: Leaf,
+    data: bytes,
+    found_by: str,
+    links: set[str],
 ) -> Iterator[Find | Gap]:
     name, version, licence = _headers(data)
     known_by, confidence = "", Confidence.HIGH
@@ -61,10 +73,16 @@ def _project(
             url, uncertain = told
             facts.append(("direct-url", url))
             confidence = Confidence.LOW if uncertain else confidence
+    project = folder.rpartition("/")[0]
+    if project in links:
+        facts.append(("direct-url", f"file:///{shown(project)}"))
+        confidence = Confidence.LOW
     paths: tuple[str, ...] = ()
     record = view.text(f"{folder}/RECORD") if found_by == "dist-info" else None
     if record is not None:
-        paths = tuple(_record(record, folder.rpartition("/")[0]))
+        paths, why = _record(record, project)
+        if why:
+            yield Gap("ownership", shown(f"{folder}/RECORD"), why)
     yield Find(
         FoundPackage(
             Purl.make("pypi", "", re.sub(r"[-_.]+", "-", name).lower(), version),
@@ -77,8 +95,45 @@ def _project(
             facts=tuple(sorted(facts)),
         ),
         paths,
-        (folder,),
+        (project if folder.endswith("/EGG-INFO") else folder,),
     )
+
+
+def _linked(view: View) -> Iterator[str]:
+    """Projects that an ``.egg-link`` makes importable where they are being worked on."""
+    for item in kept(view, "python-egg-link", "egg-link"):
+        if not isinstance(item, Gap):
+            yield item[2].decode("utf-8", "surrogateescape").split("\n")[0].strip().strip("/")
+
+
+def _vendored(view: View) -> Iterator[Find | Gap]:
+    """What pip and old setuptools carry along, by their lists; only what is there is told."""
+    for item in kept(view, "python-vendored", "python"):
+        if isinstance(item, Gap):
+            yield item
+            continue
+        path, leaf, data = item
+        folder = path.rpartition("/")[0]
+        there = set(view.tree.names(folder))
+        for line in data.decode("utf-8", "replace").splitlines():
+            match = _PINNED.match(line)
+            if match is None:
+                continue
+            module = re.sub(r"[-.]", "_", match["name"].lower())
+            modules = {module, f"{module}.py", _MODULES.get(module, module)}
+            if modules & {each.lower() for each in there}:
+                name = re.sub(r"[-_.]+", "-", match["name"]).lower()
+                yield Find(
+                    FoundPackage(
+                        Purl.make("pypi", "", name, match["version"]),
+                        match["name"],
+                        match["version"],
+                        "vendored",
+                        locations=(view.location(path, leaf),),
+                        known_by="vendor-list",
+                        confidence=Confidence.MEDIUM,
+                    )
+                )
 
 
 def _headers(data: bytes) -> tuple[str, str, str]:
@@ -106,17 +161,19 @@ def _direct_url(data: bytes) -> tuple[str, bool] | Gap:
     return url[:1000], editable or "vcs_info" in document
 
 
-def _record(data: bytes, site: str) -> Iterator[str]:
-    """The paths of a RECORD, as seen from the image's root."""
+def _record(data: bytes, site: str) -> tuple[tuple[str, ...], str]:
+    """The paths of a RECORD as seen from the image's root, and what is wrong with it ("" if nothing)."""
+    paths: list[str] = []
     text = data.decode("utf-8", "surrogateescape")
     try:
-        for number, row in enumerate(csv.reader(text.splitlines())):
-            if number >= _RECORD_LINES:
-                return
+        for row in csv.reader(text.splitlines(), strict=True):
+            if len(paths) >= _RECORD_LINES:
+                return tuple(paths), f"it has more than {_RECORD_LINES} lines"
             if row and row[0]:
-                yield _below(site, row[0])
-    except csv.Error:
-        return
+                paths.append(_below(site, row[0]))
+    except csv.Error as fault:
+        return tuple(paths), f"no CSV: {str(fault)[:100]}"
+    return tuple(paths), ""
 
 
 def _below(site: str, path: str) -> str:

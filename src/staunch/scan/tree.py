@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from staunch.model import limits
 from staunch.model.entry import Kind
 from staunch.model.inventory import Gap
-from staunch.scan.content import Facts, Kept, Lost
+from staunch.scan.content import Content
 
 __all__ = ["Change", "Leaf", "Tree"]
 
@@ -20,8 +20,6 @@ DEPTH = 256  # parts of a path
 PATHS = limits.MEMBERS  # of one image
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
-
-Content = Kept | Facts | Lost
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from staunch.errors import StaunchError
 from staunch.model.digest import Digest
 from staunch.model.inventory import Distribution, FoundPackage, Gap, Location
-from staunch.scan.content import Facts, Kept, Lost
+from staunch.scan.content import Deferred, Facts, Kept, Lost
 from staunch.scan.tree import Leaf, Tree, shown
 
 __all__ = ["Cataloguer", "Find", "View"]
@@ -47,6 +47,20 @@ class View:
         """Canonical path and leaf of every file kept in that role, sorted by path."""
         yield from self._roles.get(role, ())
 
+    def read_deferred(self, wanted: Callable[[str, Leaf], bool]) -> int:
+        """Read those left alone that are wanted after all; how many stay unread."""
+        left = 0
+        for path, leaf in self._roles.pop("deferred", []):
+            if not isinstance(leaf.content, Deferred):
+                continue  # another name of a file that was read just now
+            if not wanted(path, leaf):
+                left += 1
+                continue
+            leaf.content = leaf.content.read()
+            if leaf.content is not None:
+                self._roles.setdefault(leaf.content.role, []).append((path, leaf))
+        return left
+
     def location(self, path: str, leaf: Leaf) -> Location:
         """A path, and the layer that brought what stands there."""
         layer = self.layers[leaf.layer] if leaf.layer < len(self.layers) else None
@@ -71,7 +85,7 @@ def kept(view: View, role: str, what: str) -> Iterator[tuple[str, Leaf, bytes] |
                 yield path, leaf, leaf.content.data()
             case Lost():
                 yield Gap(what, shown(path), leaf.content.why)
-            case Facts() | None:
+            case Facts() | Deferred() | None:
                 pass
 
 

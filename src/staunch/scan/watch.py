@@ -8,12 +8,20 @@ nothing: which of the kept files count is decided later, in the finished tree.
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from staunch.model import limits
-from staunch.scan.content import Budget, Facts, Kept, Lost
+from staunch.scan.conda import parse_record
+from staunch.scan.content import Budget, Deferred, Facts, Kept, Lost
 from staunch.scan.forward import Forward
+from staunch.scan.java import JAR_BYTES, inspect_jar, is_jar
+from staunch.scan.models import inspect_model, may_be_model
+from staunch.scan.npm import parse_manifest
+from staunch.scan.programs import inspect_program
+from staunch.scan.windows import Windows, read_program
 
 __all__ = ["Watch"]
 
@@ -28,9 +36,10 @@ class _Rule:
     cut: bool = False
 
 
+_LARGE = 8 * limits.MIB
 DATABASE_BYTES = 128 * limits.MIB  # an rpm database
 
-_SITE = r"[^/]+\.(?:dist-info|egg-info)/"
+_SITE = r"(?:[^/]+\.(?:dist-info|egg-info)|[^/]+\.egg/EGG-INFO)/"
 _RULES: Final = (
     _Rule("dpkg-status", r"lib/dpkg/status", 64 * limits.MIB),
     _Rule("dpkg-status.d", r"lib/dpkg/status\.d/[^/]+", limits.METADATA_BYTES),
@@ -44,12 +53,30 @@ _RULES: Final = (
     _Rule("python-metadata", rf"{_SITE}(?:METADATA|PKG-INFO)", 256 * limits.KIB, cut=True),
     _Rule("python-metadata", r"[^/]+\.egg-info", 256 * limits.KIB, cut=True),
     _Rule("python-record", rf"{_SITE}RECORD", limits.METADATA_BYTES),
+    _Rule("python-sbom", r"[^/]+\.dist-info/sboms/[^/]+\.json", limits.METADATA_BYTES),
+    _Rule("python-vendored", r"_vendor/(?:vendor|vendored)\.txt", limits.MIB),
+    _Rule("python-egg-link", r"[^/]+\.egg-link", 64 * limits.KIB),
+    _Rule("npm", r"node_modules/(?:@[^/]+/)?[^/@][^/]*/package\.json", limits.METADATA_BYTES),
+    _Rule("conda", r"conda-meta/[^/]+\.json", limits.METADATA_BYTES),
     _Rule("python-direct-url", rf"{_SITE}direct_url\.json", limits.MIB),
 )
 _NAMES: Final = re.compile(
     "(?:.*/)?(?:" + "|".join(f"(?P<r{n}>{rule.pattern})" for n, rule in enumerate(_RULES)) + ")",
     re.DOTALL,
 )
+
+_PARSERS: Final[dict[str, Callable[[bytes], object]]] = {
+    "npm": parse_manifest,
+    "conda": parse_record,
+}
+
+
+def rule_of(path: str) -> _Rule | None:
+    """The rule that a path's end calls for, or None."""
+    match = _NAMES.fullmatch(path)
+    if match is None or match.lastgroup is None:
+        return None
+    return _RULES[int(match.lastgroup[1:])]
 
 
 class Watch:
@@ -58,13 +85,53 @@ class Watch:
     def __init__(self, budget: Budget | None = None) -> None:
         """Keep within ``budget``."""
         self._budget = budget or Budget()
+        self._large = threading.Lock()
 
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         """What is to be remembered of a file, reading no more of it than that takes."""
-        match = _NAMES.fullmatch(path)
-        if match is None or match.lastgroup is None:
-            return None
-        rule = _RULES[int(match.lastgroup[1:])]
+        rule = rule_of(path)
+        if rule is not None:
+            return self._keep(rule, file)
+        if is_jar(path):
+            return self._jar(file)
+        if may_be_model(path):
+            model = inspect_model(path, file)
+            return None if model is None else Facts("model", model)
+        head = file.read(4)
+        if head == b"\x7fELF":
+            program = inspect_program(path, self._windows(file, head))
+            return None if program is None else Facts("program", program)
+        return None
+
+    def look_by_name(
+        self, path: str, mode: int, file: Callable[[], Forward]
+    ) -> Kept | Facts | Lost | Deferred | None:
+        """The same where reading costs: by its name alone; programs and models are deferred."""
+        rule = rule_of(path)
+        if rule is not None:
+            return self._keep(rule, file())
+        if mode & 0o111 or ".so" in path or is_jar(path) or may_be_model(path):
+            return Deferred(lambda: self.look(path, mode, file()))
+        return None
+
+    def _keep(self, rule: _Rule, file: Forward) -> Kept | Facts | Lost:
         if file.size > rule.limit and not rule.cut:
             return Lost(rule.role, f"it has {file.size} bytes; the limit is {rule.limit}")
-        return self._budget.keep(rule.role, file.read(min(file.size, rule.limit)))
+        data = file.read(min(file.size, rule.limit))
+        parse = _PARSERS.get(rule.role)
+        return (
+            self._budget.keep(rule.role, data) if parse is None else Facts(rule.role, parse(data))
+        )
+
+    def _jar(self, file: Forward) -> Facts | Lost:
+        if file.size > JAR_BYTES:
+            return Lost("jar", f"it has {file.size} bytes; the limit is {JAR_BYTES}")
+        with self._large:
+            return Facts("jar", inspect_jar(file.read(file.size)))
+
+    def _windows(self, file: Forward, head: bytes) -> Windows:
+        """Only one large program is held at a time, however many layers are read at once."""
+        if file.size < _LARGE:
+            return read_program(file, head)
+        with self._large:
+            return read_program(file, head)
