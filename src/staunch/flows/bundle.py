@@ -24,6 +24,7 @@ from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.model.image import Descriptor
 from staunch.model.lock import Lock
+from staunch.model.spec import Profile
 from staunch.model.verdict import Passed
 from staunch.ports import Blob, IdentityVerifier, KeylessSigner, Progress, Repository, Signer, Store
 from staunch.publish.bundle import OpenedBundle, open_bundle, write_bundle
@@ -97,14 +98,18 @@ def plan_bundle(
     locks: Sequence[tuple[str, bytes]],
     files: Sequence[tuple[str, str, bytes]],
     store: Store,
+    *,
+    profiles: frozenset[Profile] = frozenset({Profile.INFERENCE}),
 ) -> Plan:
     """Look up everything; nothing is written.
 
     Args:
         images: with all referrers, and cosign's tags about each manifest.
-        locks: name and bytes; every package, wheel and tool in them is taken from the store.
+        locks: name and bytes; every package and wheel of ``profiles`` in them is taken from the
+            store, and each byte compiler that is there.
         files: role (``trust`` or ``file``), name and bytes.
         store: where packages are.
+        profiles: what is to be built there.
 
     Raises:
         UndecidedError: a package is not in the store.
@@ -115,30 +120,37 @@ def plan_bundle(
         _plan_image(plan, each)
     for name, data in locks:
         _plan_file(plan, "lock", name, data)
-        for digest, label in _packages(parse_lock(data, file=name)):
-            blob = store.blob(digest)
-            if blob is None:
-                raise UndecidedError(
-                    f"{label} is not in the store",
-                    why=f"{name} wants {digest}",
-                    mend="build from that lock once (it fetches everything), then export",
-                )
-            plan.add(digest, blob.size, _of_blob(blob))
-            plan.files[("package", str(digest))] = File("package", label, digest, blob.size)
+        _plan_lock(plan, parse_lock(data, file=name), name, profiles, store)
     for role, name, data in files:
         _plan_file(plan, role, name, data)
     return plan
 
 
-def _packages(lock: Lock) -> Iterator[tuple[Digest, str]]:
+def _plan_lock(
+    plan: Plan, lock: Lock, name: str, profiles: frozenset[Profile], store: Store
+) -> None:
+    wanted: list[tuple[Digest, str]] = []
     for platform in lock.platforms:
-        for package in platform.packages:
-            yield package.digest, bundle.plain_name(package.filename.rpartition("/")[2])
-        for wheel in platform.wheels:
-            yield wheel.digest, bundle.plain_name(wheel.filename)
-    for tool in lock.tools:
-        for package in tool.packages:
-            yield package.digest, bundle.plain_name(package.filename.rpartition("/")[2])
+        packages = [each for each in platform.packages if profiles & set(each.profiles)]
+        wheels = [each for each in platform.wheels if profiles & set(each.profiles)]
+        wanted += [(each.digest, each.filename) for each in packages]
+        wanted += [(each.digest, each.filename) for each in wheels]
+    compilers = [[(each.digest, each.filename) for each in tool.packages] for tool in lock.tools]
+    there = [each for each in compilers if all(store.blob(digest) for digest, _ in each)]
+    # only that of one's own architecture is ever fetched; if none is here, the first one is named
+    for each in there or compilers[:1]:
+        wanted += each
+    for digest, filename in wanted:
+        label = bundle.plain_name(filename.rpartition("/")[2])
+        blob = store.blob(digest)
+        if blob is None:
+            raise UndecidedError(
+                f"{label} is not in the store",
+                why=f"{name} wants {digest}",
+                mend="build from that lock once (it fetches everything), then export",
+            )
+        plan.add(digest, blob.size, _of_blob(blob))
+        plan.files[("package", str(digest))] = File("package", label, digest, blob.size)
 
 
 def _plan_file(plan: Plan, role: str, name: str, data: bytes) -> None:

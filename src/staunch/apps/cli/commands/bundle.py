@@ -40,6 +40,15 @@ def command() -> None:
     help="Take a lock and every package in it, so that it can be built there.",
 )
 @click.option(
+    "--profile",
+    "profiles",
+    type=click.Choice(["inference", "training"]),
+    multiple=True,
+    default=("inference",),
+    show_default=True,
+    help="Of the locks: what is to be built there; may be given twice.",
+)
+@click.option(
     "--trust",
     type=click.Path(dir_okay=False, path_type=Path),
     multiple=True,
@@ -62,6 +71,7 @@ def export(
     targets: tuple[str, ...],
     output: Path,
     locks: tuple[Path, ...],
+    profiles: tuple[str, ...],
     trust: tuple[Path, ...],
     files: tuple[Path, ...],
     key: str | None,
@@ -86,6 +96,7 @@ def export(
     from staunch.flows.bundle import Exported, export_bundle, plan_bundle
     from staunch.flows.targets import open_target
     from staunch.model import limits
+    from staunch.model.spec import Profile
 
     if not (targets or locks or trust or files):
         raise click.UsageError("name an image, --lock, --trust or --file")
@@ -118,6 +129,7 @@ def export(
                 for each in paths
             ],
             opened,
+            profiles=frozenset(map(Profile, profiles)),
         )
         digest = export_bundle(plan, output, signer, progress)
     contents = plan.contents()

@@ -1,0 +1,188 @@
+"""A real build, signed; what it attests; and its way over an air gap."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from staunch.attest.provenance import BUILD_TYPE, read_provenance
+from staunch.flows.evidence import find_evidence
+from staunch.formats.intoto import parse_statement
+from staunch.formats.lock import format_lock, parse_lock
+from staunch.publish.repository import open_layout
+from tests.support.cli import Staunch
+from tests.support.images import base_spec
+from tests.support.registry import registry
+from tests.support.tools import need
+
+pytestmark = pytest.mark.interop
+ROOT = Path(__file__).parents[2]
+WANTED = ("--attestation", "provenance", "--attestation", "spdx")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, shared_store):
+    """``tiny``, built for two platforms and signed, with source and builder told."""
+    folder = tmp_path_factory.mktemp("signed")
+    spec = base_spec(folder)
+    spec.write_text(spec.read_text() + "platforms: [linux/amd64, linux/arm64]\n")
+    staunch = Staunch(shared_store)
+    staunch("key", "generate", "-o", "release", cwd=folder, COSIGN_PASSWORD="pw")
+    done = staunch(
+        "build", spec, "--no-test", "--json", "--sign", "release.key", "-o", "out/tiny",
+        cwd=folder, COSIGN_PASSWORD="pw",
+        STAUNCH_BUILDER_ID="https://builder.example.org/1",
+        STAUNCH_SOURCE="git+https://git.example.org/images@refs/heads/main",
+    )  # fmt: skip
+    return staunch, folder, done.document
+
+
+def test_a_signed_build_verifies(built):
+    """The policy asks for builder, source, lock and age; SBOMs stand at each platform."""
+    staunch, folder, document = built
+    kinds = [each["kind"] for each in document["signed"]]
+    assert kinds.count("https://sigstore.dev/cosign/sign/v1") == 3
+    assert kinds.count("https://slsa.dev/provenance/v1") == 3
+    assert kinds.count("https://spdx.dev/Document") == 2
+    lock = format_lock(parse_lock((folder / "tiny.lock").read_bytes(), file="x"))
+    (folder / "policy.yaml").write_text(
+        "keys: release.pub\nattestations: [provenance, spdx]\n"
+        "builders: https://builder.example.org/1\n"
+        "sources: git+https://git.example.org/images@refs/heads/main\n"
+        f"locks: sha256:{hashlib.sha256(lock).hexdigest()}\nmax-age: 1d\n"
+    )
+    words = ("verify", "out/tiny", "--policy", "policy.yaml")
+    at = {"cwd": folder, "SOURCE_DATE_EPOCH": str(int(time.time()) + 3600)}
+    done = staunch(*words, "--json", **at).document
+    assert [each["name"] for each in done["checks"]] == [
+        "reference", "signature", "attestation provenance", "attestation spdx", "provenance",
+    ]  # fmt: skip
+    assert "at each of 2 manifests" in done["checks"][3]["held"]
+    assert done["digest"] == document["image"]["digest"]
+    at["SOURCE_DATE_EPOCH"] = str(int(time.time()) + 200_000)
+    late = staunch(*words, code=1, **at)
+    assert "age: wanted at most 1 days, got 2.3" in late.out
+
+
+def test_signing_does_not_change_the_image(built, tmp_path):
+    staunch, folder, document = built
+    plain = staunch("build", folder / "tiny.yaml", "--no-test", "--json", "-o", tmp_path / "p")
+    assert plain.document["image"]["digest"] == document["image"]["digest"]
+    assert plain.document["signed"] == []
+    refused = staunch("verify", tmp_path / "p", "--key", folder / "release.pub", code=1)
+    assert "no signature is there" in refused.out
+
+
+def test_the_provenance_names_everything_in_the_lock(built):
+    _, folder, document = built
+    with open_layout(folder / "out/tiny") as layout:
+        image = layout.images()[0]
+        found = [
+            parse_statement(each.content.content.payload)
+            for each in find_evidence(layout, image.digest)
+        ]
+    statement = next(each for each in found if "provenance" in each.predicate_type)
+    said = read_provenance(statement.predicate_type, statement.predicate)
+    lock = parse_lock(said.lock_bytes, file="attested")
+    assert said.build_type == BUILD_TYPE
+    predicate = json.loads(statement.predicate)
+    named = {
+        each["digest"]["sha256"]: each
+        for each in predicate["buildDefinition"]["resolvedDependencies"]
+        if "sha256" in each.get("digest", {})
+    }
+    for platform in lock.platforms:
+        for package in platform.packages:
+            uri = named[package.digest.hex]["uri"]
+            assert uri.startswith(f"pkg:deb/debian/{package.name.replace('+', '%2B')}@")
+    for suite in lock.repositories:
+        assert named[suite.inrelease.hex]["name"].endswith("/InRelease")
+    assert {"lock", "files", "source"} <= {
+        each["name"] for each in predicate["buildDefinition"]["resolvedDependencies"]
+    }
+    purls = {each["purl"] for each in document["packages"] if each["purl"].startswith("pkg:deb")}
+    assert purls <= {each.get("uri") for each in named.values()}
+
+
+def test_a_docker_archive_cannot_be_signed(built, tmp_path):
+    staunch, folder, _ = built
+    done = staunch(
+        "build", folder / "tiny.yaml", "--format", "docker-archive", "--platform", "linux/amd64",
+        "--sign", folder / "release.key", "-o", tmp_path / "d.tar", code=2, COSIGN_PASSWORD="pw",
+    )  # fmt: skip
+    assert "a docker archive cannot be signed" in done.err
+    wrong = staunch(
+        "build", folder / "tiny.yaml", "--sign", folder / "release.key", "-o", tmp_path / "x",
+        code=2, COSIGN_PASSWORD="wp",
+    )  # fmt: skip
+    assert "the passphrase is wrong" in wrong.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_cosign_verifies_a_signed_build_once_it_is_pushed(built, tmp_path, version):
+    """Signatures travel with push; the tag scheme for cosign 2 is added by `staunch sign`."""
+    staunch, folder, document = built
+    cosign = need(f"cosign-{version}")
+    with registry(tmp_path / "registry") as running:
+        target = f"{running.host}/tiny:1"
+        staunch("push", folder / "out/tiny", target, "--insecure-registry", running.host)
+        if version == 2:
+            staunch(
+                "sign", target, "--key", folder / "release.key", "--scheme", "tags",
+                "--insecure-registry", running.host, COSIGN_PASSWORD="pw",
+            )  # fmt: skip
+        verbs = [("verify",)]
+        if version == 3:
+            verbs += [("verify-attestation", "--type", "slsaprovenance1")]
+        for verb in verbs:
+            done = subprocess.run(
+                [cosign, *verb, "--key", folder / "release.pub", "--insecure-ignore-tlog",
+                 "--allow-insecure-registry", *(["--private-infrastructure"] * (version == 2)),
+                 target],
+                env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True,
+                check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert document["image"]["digest"] in done.stdout or verb[0] != "verify"
+
+
+def test_over_an_air_gap(built, tmp_path):
+    """Export here; in a namespace without interfaces: import, build, verify, push, verify."""
+    staunch, folder, document = built
+    need("docker-registry")
+    words = (
+        "bundle", "export", "out/tiny", "--lock", "tiny.lock", "--file", "tiny.yaml",
+        "--file", "hello.txt", "--trust", "release.pub", "--key", "release.key",
+    )  # fmt: skip
+    made = staunch(*words, "-o", "app.bundle", "--json", cwd=folder, COSIGN_PASSWORD="pw").document
+    staunch(*words, "-o", "again.bundle", cwd=folder, COSIGN_PASSWORD="pw")
+    assert (folder / "app.bundle").read_bytes() == (folder / "again.bundle").read_bytes()
+    inside = staunch(
+        "verify", "localhost/tiny:latest", "--bundle", "app.bundle", "--key", "release.pub",
+        *WANTED, cwd=folder,
+    )  # fmt: skip
+    assert document["image"]["digest"] in inside.out
+    for name in ("app.bundle", "release.pub"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-m", "tests.support.air_gap", tmp_path],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["bundle"]["packages"] == sum(
+        1 for each in made["files"] if each["role"] == "package"
+    )
+    assert told["bundle"]["new_packages"] == told["bundle"]["packages"] > 5
+    assert told["build"]["image"]["digest"] == document["image"]["digest"]
+    assert told["verify"]["verdict"] == "passed"
+    assert told["verify"]["digest"] == document["image"]["digest"]
