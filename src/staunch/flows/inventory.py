@@ -20,6 +20,7 @@ from staunch.model.platform import Platform
 from staunch.model.reference import Reference
 from staunch.ports import Registries, Repository, Runner
 from staunch.publish.read import open_files
+from staunch.scan.beside import Beside
 from staunch.scan.catalogue import catalogue
 from staunch.scan.content import Budget
 from staunch.scan.distribution import distribution_of
@@ -46,6 +47,7 @@ def take_inventory(
     host: Platform = _HOST,
     whole: bool = False,
     threads: int = 2,
+    beside: Beside | None = None,
 ) -> Inventory:
     """What is in ``target``.
 
@@ -61,6 +63,7 @@ def take_inventory(
         host: the platform of this machine.
         whole: read all bytes of every layer, also of those with a table of contents.
         threads: layers read at once.
+        beside: looks at every file in the same pass, so it reads all bytes (``whole``).
 
     Raises:
         SpecError: there is no such target, or it is none of these.
@@ -72,18 +75,18 @@ def take_inventory(
         engine = next((each for each in _ENGINES if target.startswith(each)), None)
         if engine is not None and not target.startswith("docker://"):
             path = stack.enter_context(saved(_ENGINES[engine], target.removeprefix(engine), runner))
-            return _of_archive(target, path, platform, threads)
+            return _of_archive(target, path, platform, threads, beside)
         prefix = next((each for each in _PREFIXES if target.startswith(each)), "")
         path = Path(target[len(prefix) :])
         if prefix == "dir:" or (not prefix and _is_root(path)):
-            return _of_root(target, path)
+            return _of_root(target, path, beside)
         if prefix in ("sbom:", "lock:", "spec:") or (not prefix and is_document(path)):
             return _with_end(inventory_of_document(target, path, platform))
         if prefix == "docker-archive:" or (not prefix and _is_docker(path)):
-            return _of_archive(target, path, platform, threads)
+            return _of_archive(target, path, platform, threads, beside)
         found = stack.enter_context(open_target(target, registries or _NoRegistries()))
         image = of_repository(found, platform, host)
-        return _of_image(target, image, threads, whole=whole)
+        return _of_image(target, image, threads, beside, whole=whole)
 
 
 class _NoRegistries:
@@ -112,33 +115,43 @@ def _is_docker(path: Path) -> bool:
         return files.open("oci-layout") is None
 
 
-def _of_root(target: str, path: Path) -> Inventory:
-    contents = read_root(path, watch=Watch())
+def _of_root(target: str, path: Path, beside: Beside | None) -> Inventory:
+    watch = Watch()
+    contents = read_root(path, watch=beside.looker(watch, 0) if beside else watch)
     tree = Tree()
     tree.apply(contents.changes, 0)
-    return _finished(Inventory(target, ()), tree, contents.gaps)
+    if beside:
+        beside.layer(contents.changes)
+    return _finished(Inventory(target, ()), tree, contents.gaps, beside)
 
 
-def _of_archive(target: str, path: Path, platform: Platform | None, threads: int) -> Inventory:
+def _of_archive(
+    target: str, path: Path, platform: Platform | None, threads: int, beside: Beside | None
+) -> Inventory:
     with open_docker_archive(path, platform) as image:
-        return _of_image(target, image, threads, whole=True)
+        return _of_image(target, image, threads, beside, whole=True)
 
 
-def _of_image(target: str, image: LayeredImage, threads: int, *, whole: bool) -> Inventory:
+def _of_image(
+    target: str, image: LayeredImage, threads: int, beside: Beside | None, *, whole: bool
+) -> Inventory:
     watch, tree, gaps = Watch(Budget()), Tree(), list[Gap]()
     diff_ids = image.config.diff_ids
     by_table: list[int] = []
 
     def read(number: int) -> LayerContents:
-        table = None if whole else image.table(number)
+        table = None if whole or beside else image.table(number)
         if table is not None:
             by_table.append(number)
             return read_by_table(*table, watch=watch)
         with closing(ahead(image.tar(number))) as chunks:
-            return read_layer(chunks, name=f"layer {diff_ids[number]}", watch=watch)
+            looker = beside.looker(watch, number) if beside else watch
+            return read_layer(chunks, name=f"layer {diff_ids[number]}", watch=looker)
 
     for number, contents in enumerate(_in_order(read, len(diff_ids), threads)):
         tree.apply(contents.changes, number)
+        if beside:
+            beside.layer(contents.changes)
         gaps += contents.gaps
     inventory = Inventory(
         target,
@@ -148,14 +161,19 @@ def _of_image(target: str, image: LayeredImage, threads: int, *, whole: bool) ->
         layers=diff_ids,
         labels=image.config.labels,
         by_table=tuple(diff_ids[number] for number in sorted(by_table)),
+        configuration=image.config_bytes,
     )
-    return _finished(inventory, tree, tuple(gaps))
+    return _finished(inventory, tree, tuple(gaps), beside)
 
 
-def _finished(base: Inventory, tree: Tree, gaps: tuple[Gap, ...]) -> Inventory:
+def _finished(
+    base: Inventory, tree: Tree, gaps: tuple[Gap, ...], beside: Beside | None
+) -> Inventory:
     view = View(tree, base.layers)
     view.distribution = distribution_of(view)
     found = catalogue(view)
+    if beside:
+        beside.finish(tree, base.layers, found.unowned)
     return _with_end(
         replace(
             base,

@@ -34,6 +34,7 @@ class LayeredImage:
     digest: Digest | None
     platform: Platform | None
     config: oci.Config
+    config_bytes: bytes
     tar: Callable[[int], Generator[bytes, None, None]]
     table: Callable[[int], tuple[Descriptor, Blob] | None]
 
@@ -47,6 +48,7 @@ def open_docker_archive(path: Path, platform: Platform | None) -> Iterator[Layer
             image.manifest.digest if image.manifest else None,
             image.platform,
             image.config,
+            image.config_bytes,
             lambda number: _raw(image, number),
             lambda _: None,
         )
@@ -66,7 +68,8 @@ def of_repository(target: Target, platform: Platform | None, host: Platform) -> 
     """
     repository = target.repository
     descriptor, manifest = _manifest(repository, target.descriptor, platform, host)
-    config = oci.parse_config(_small(repository, manifest.config))
+    config_bytes = _small(repository, manifest.config)
+    config = oci.parse_config(config_bytes)
     if len(config.diff_ids) != len(manifest.layers):
         raise UntrustedError(
             f"cannot read the image {target.name}",
@@ -85,7 +88,7 @@ def of_repository(target: Target, platform: Platform | None, host: Platform) -> 
         layer = manifest.layers[number]
         return (layer, repository.blob(layer)) if has_toc(layer) else None
 
-    return LayeredImage(descriptor.digest, _platform(config), config, tar, table)
+    return LayeredImage(descriptor.digest, _platform(config), config, config_bytes, tar, table)
 
 
 def _manifest(

@@ -99,6 +99,10 @@ class Config:
     workdir: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     created: str = ""
+    exposed: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    healthcheck: bool = False
+    history: tuple[str, ...] = ()
 
 
 # -- writing
@@ -265,7 +269,24 @@ def parse_config(data: bytes) -> Config:
         workdir=inner["WorkingDir"].text(default=""),
         labels=inner["Labels"].texts(),
         created=top["created"].text(default=""),
+        exposed=inner["ExposedPorts"].names(),
+        volumes=inner["Volumes"].names(),
+        healthcheck=_has_healthcheck(inner["Healthcheck"]),
+        history=_history(top["history"]),
     )
+
+
+def _history(value: _Value) -> tuple[str, ...]:
+    """What each step says made it, base first."""
+    if not value.present:
+        return ()
+    return value.items(lambda each: each["created_by"].text(default=""), 4 * _LAYERS)
+
+
+def _has_healthcheck(value: _Value) -> bool:
+    """Docker's own field; ``NONE`` switches an inherited one off."""
+    test = value["Test"].strings()
+    return bool(test) and test[0] != "NONE"
 
 
 def parse_layout(data: bytes) -> None:
@@ -376,6 +397,14 @@ class _Value:
         if self._value is None:
             return ()
         return self.items(_Value.text, 1 << 16)
+
+    def names(self) -> tuple[str, ...]:
+        """The keys of a map, sorted."""
+        if self._value is None:
+            return ()
+        if not isinstance(self._value, dict):
+            self.fail("wanted an object")
+        return tuple(sorted(self._value))
 
     def texts(self) -> tuple[tuple[str, str], ...]:
         """A map of strings, sorted."""

@@ -1,8 +1,7 @@
 """Turns an answer into a verdict, by the words of ``--fail-on``.
 
-A term is words joined by ``+``, all of which a finding must meet: a level (``high`` means high or
-worse), ``kev``, ``fixable``, ``malware``, ``epss:0.1`` (at least that probability). ``secret`` and
-``misconfiguration`` stand alone, or with a level. Malware is refused whatever the terms say.
+The words for findings are those of ``match.priority``. Beside them stand ``secret`` and
+``misconfiguration``, alone or with a level (``secret+high``). Malware is refused whatever the words.
 
 Only findings that are open count: affected after VEX, and not accepted. A definite no outweighs
 what is unknown; what is unknown outweighs a yes.
@@ -10,24 +9,18 @@ what is unknown; what is unknown outweighs a yes.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from staunch.errors import SpecError
+from staunch.match.priority import check_words, fails
 from staunch.model.answer import Answer
-from staunch.model.finding import Epss, Finding, Level
+from staunch.model.finding import Cvss, Epss, Finding, Level, State
 from staunch.model.verdict import Passed, Refused, Unknown, Verdict
 
 __all__ = ["Term", "judge", "parse_terms"]
 
 _LEVELS = {each.value: each for each in Level if each is not Level.UNKNOWN}
-_EPSS = re.compile(r"epss:(0(?:\.[0-9]{1,6})?|1(?:\.0{1,6})?)")
-_SIMPLE: dict[str, Callable[[Finding], bool]] = {
-    "kev": lambda finding: finding.kev is not None,
-    "fixable": lambda finding: bool(finding.fixed_version),
-    "malware": lambda finding: finding.malware,
-}
 _OTHERS = ("secret", "misconfiguration")
 _SHOWN = 20
 
@@ -39,28 +32,20 @@ class Term:
     text: str
     subject: str = "finding"
     level: Level | None = None
-    epss: float | None = None
-    words: tuple[str, ...] = ()
 
     def meets(self, finding: Finding) -> bool:
         """Whether a finding is one that the term speaks of."""
-        if self.level is not None and finding.level.rank < self.level.rank:
-            return False
-        if self.epss is not None and (finding.epss is None or finding.epss.score < self.epss):
-            return False
-        return all(_SIMPLE[word](finding) for word in self.words)
+        return self.subject == "finding" and fails(finding, (self.text,))
 
     def could_meet(self, finding: Finding) -> bool:
-        """Whether it would meet the term if what is not known of it were bad enough."""
-        unknown = (self.level is not None and finding.level is Level.UNKNOWN) or (
-            self.epss is not None and finding.epss is None
+        """Whether it would, if all that is not known of it were as bad as can be."""
+        worst = replace(
+            finding,
+            level=Level.CRITICAL if finding.level is Level.UNKNOWN else finding.level,
+            epss=finding.epss or Epss(1.0, 1.0),
+            cvss=finding.cvss or (Cvss("", 10.0, ""),),
         )
-        worst = (
-            replace(finding, level=Level.CRITICAL) if finding.level is Level.UNKNOWN else finding
-        )
-        if self.epss is not None and finding.epss is None:
-            worst = replace(worst, epss=Epss(1.0, 1.0))
-        return unknown and self.subject == "finding" and self.meets(worst)
+        return self.meets(worst)
 
 
 def parse_terms(texts: Iterable[str]) -> tuple[Term, ...]:
@@ -73,22 +58,19 @@ def parse_terms(texts: Iterable[str]) -> tuple[Term, ...]:
 
 
 def _term(text: str) -> Term:
-    level, epss, words, subject = None, None, [], "finding"
-    for word in text.lower().split("+"):
-        score = _EPSS.fullmatch(word)
-        if word in _LEVELS:
-            level = _LEVELS[word]
-        elif score:
-            epss = float(score[1])
-        elif word in _SIMPLE:
-            words.append(word)
-        elif word in _OTHERS and subject == "finding":
-            subject = word
-        else:
-            raise _wrong(text, f"{word[:40]!r} is no word of it")
-    if subject != "finding" and (words or epss is not None):
-        raise _wrong(text, f"`{subject}` goes together with a level alone")
-    return Term(text, subject, level, epss, tuple(words))
+    words = text.lower().split("+")
+    subject = next((word for word in words if word in _OTHERS), "finding")
+    if subject == "finding":
+        check_words((text,))
+        return Term(text)
+    others = [word for word in words if word != subject]
+    if len(others) > 1 or any(word not in _LEVELS for word in others):
+        raise SpecError(
+            f"cannot use `--fail-on {text[:80]}`",
+            why=f"`{subject}` goes together with a level alone",
+            mend=f"write `{subject}`, or with one of {', '.join(_LEVELS)}: `{subject}+high`",
+        )
+    return Term(text, subject, _LEVELS[others[0]] if others else None)
 
 
 def judge(answer: Answer, terms: Sequence[Term]) -> Verdict:
@@ -110,11 +92,12 @@ def _unscored(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
     """Open findings that could be above a threshold: nobody has said how grave they are."""
     for each in answer.findings:
         if each.is_open and any(term.could_meet(each) for term in terms):
-            yield f"{each.id} in {each.package.purl}: its severity or EPSS score is not known"
+            yield f"{each.id} in {each.package.purl}: how grave it is, is not known"
 
 
 def _refusals(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
     opened = [each for each in answer.findings if each.is_open]
+    unknown = [each for each in answer.undecided if each.state is not State.AFFECTED]
     for each in opened:
         if each.malware:
             yield f"{each.id} in {each.package.purl}: malware"
@@ -122,7 +105,7 @@ def _refusals(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
         if term.subject == "finding":
             yield from (
                 f"{each.id} in {each.package.purl}: {term.text}"
-                for each in opened
+                for each in (*opened, *unknown)
                 if term.meets(each)
             )
             continue
@@ -139,12 +122,3 @@ def _refusals(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
                 for each in answer.misconfigurations or ()
                 if each.level.rank >= least
             )
-
-
-def _wrong(text: str, why: str) -> SpecError:
-    return SpecError(
-        f"cannot use `--fail-on {text[:80]}`",
-        why=why,
-        mend=f"use {', '.join([*_LEVELS, *_SIMPLE, 'epss:0.1', *_OTHERS])}; join what must hold "
-        "together with `+`, as in `high+fixable`",
-    )

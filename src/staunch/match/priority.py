@@ -68,6 +68,12 @@ def fails(finding: Finding, words: Sequence[str]) -> bool:
     return any(all(_holds(finding, term, unknown=unknown) for term in terms) for terms in wanted)
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Raise SpecError, as ``fails`` does, when a word is none."""
+    for word in words:
+        _terms(word)
+
+
 def _terms(word: str) -> list[str]:
     terms = [term.strip().lower() for term in word.split("+")]
     for term in terms:

@@ -84,7 +84,8 @@ class Answer:
     ``findings`` are of every state, in the order of their priority. ``secrets`` and
     ``misconfigurations`` are None where they were not looked for (an SBOM has no files), sorted
     else. ``gaps`` are those of the scan beside the inventory's. ``refused`` are exceptions and
-    statements that were given and do not hold, in words.
+    statements that were given and do not hold, in words. ``idle`` counts VEX statements that speak
+    of nothing found here. ``since`` names what an answer was compared with, where it was.
     """
 
     inventory: Inventory
@@ -94,6 +95,7 @@ class Answer:
     secrets: tuple[Exposure, ...] | None = None
     misconfigurations: tuple[Misconfiguration, ...] | None = None
     refused: tuple[str, ...] = ()
+    idle: int = 0
     since: str = ""
 
     @property
@@ -145,20 +147,11 @@ class Answer:
 
     @property
     def unknowns(self) -> tuple[Gap, ...]:
-        """Everything that could not be found out, sorted: gaps, undecided findings, stale feeds."""
+        """Everything that could not be found out, sorted: gaps (stale feeds too) and undecided findings."""
         found = {*self.inventory.gaps, *self.gaps}
         for each in self.undecided:
             why = each.summary or next((note.note for note in each.evidence if note.note), "")
             found.add(
                 Gap(each.state_after_vex.value, f"{each.package.purl} {each.id}".strip(), why)
             )
-        found |= {
-            Gap(
-                "feed",
-                each.name,
-                f"it is stale: its newest record is of {each.newest or 'no date'}",
-            )
-            for each in self.feeds
-            if each.stale
-        }
         return tuple(sorted(found))

@@ -113,6 +113,7 @@ class Inventory:
     ``by_table`` are the layers whose table of contents was believed instead of reading them whole;
     ``unopened`` counts their programs, archives and models that a package owns and that were
     therefore left unread.
+    ``configuration`` is the image's configuration as it stands, checked against its digest.
     """
 
     target: str
@@ -128,3 +129,4 @@ class Inventory:
     end_of_life: EndOfLife | None = None
     by_table: tuple[Digest, ...] = ()
     unopened: int = 0
+    configuration: bytes | None = None

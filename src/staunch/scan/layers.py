@@ -6,18 +6,27 @@ import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from staunch.errors import UntrustedError
 from staunch.formats.tar import read_tar
 from staunch.model.entry import Kind
 from staunch.model.inventory import Gap
-from staunch.scan.forward import Pieces
+from staunch.scan.content import Facts, Kept, Lost
+from staunch.scan.forward import Forward, Pieces
 from staunch.scan.tree import Change
-from staunch.scan.watch import Watch
 
-__all__ = ["LayerContents", "ahead", "read_layer"]
+__all__ = ["LayerContents", "Looker", "ahead", "read_layer"]
 
 _AHEAD = 8  # pieces of at most 1 MiB
+
+
+class Looker(Protocol):
+    """Looks at each file once, as it passes."""
+
+    def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
+        """What is to be remembered of a file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class LayerContents:
     gaps: tuple[Gap, ...] = ()
 
 
-def read_layer(chunks: Iterator[bytes], *, name: str, watch: Watch) -> LayerContents:
+def read_layer(chunks: Iterator[bytes], *, name: str, watch: Looker) -> LayerContents:
     """Read a layer to its end, so that whoever made the stream can check it.
 
     Args:

@@ -46,11 +46,8 @@ class Facts:
     user: str = ""
     healthcheck: bool = False
     exposed: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
-    created: str = ""
     secrets: int = 0
     setuid: tuple[str, ...] | None = None
     writable: tuple[str, ...] | None = None

@@ -15,9 +15,8 @@ from staunch.errors import HostError
 from staunch.model.entry import Kind
 from staunch.model.inventory import Gap
 from staunch.scan.forward import Ranges
-from staunch.scan.layers import LayerContents
+from staunch.scan.layers import LayerContents, Looker
 from staunch.scan.tree import DEPTH, PATHS, Change, shown
-from staunch.scan.watch import Watch
 
 __all__ = ["read_root"]
 
@@ -26,7 +25,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _VIRTUAL = ("proc", "sys", "dev")  # of a running system: not part of what is installed
 
 
-def read_root(folder: Path, *, watch: Watch) -> LayerContents:
+def read_root(folder: Path, *, watch: Looker) -> LayerContents:
     """What stands below ``folder``; other file systems mounted there are not entered.
 
     Raises:
@@ -49,7 +48,7 @@ def read_root(folder: Path, *, watch: Watch) -> LayerContents:
 
 
 class _Reader:
-    def __init__(self, root: int, watch: Watch) -> None:
+    def __init__(self, root: int, watch: Looker) -> None:
         self._root, self._watch = root, watch
         self._device = os.fstat(root).st_dev
         self._inodes: dict[int, str] = {}

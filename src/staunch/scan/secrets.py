@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -175,8 +176,9 @@ def in_settings(
         data = text.encode("utf-8", "replace")
         for hit in (*_private_keys(data), *find_tokens(data), *find_values(data)):
             if hit.checked is not None and not any(hit.text in key[1] for key in found):
+                hint = "" if hit.rule == "private-key" else redacted(hit.text)
                 found[place, hit.text] = Exposure(
-                    place, hit.rule, hit.what, 0, redacted(hit.text), hit.level, hit.checked
+                    place, hit.rule, hit.what, 0, hint, hit.level, hit.checked
                 )
     return tuple(sorted(found.values()))
 
@@ -218,6 +220,14 @@ def _private_keys(data: bytes) -> Iterator[Hit]:
         yield Hit("private-key", "a private key", match.start(), text, level, checked)
 
 
+# SHA-256 of keys, blanks taken out, that everybody has because they were published on purpose.
+_PUBLISHED: Final = frozenset(
+    {
+        "bf96e0c93e5ee3d775badc160f0069827b561be232ff32360a7a92b1d584989a",  # the catalogue's TLS test
+    }
+)
+
+
 def _key_check(text: bytes) -> str | None:
     """``parses`` or ``encrypted``; None for what only begins and ends like a key."""
     if b"PGP PRIVATE KEY BLOCK" in text:
@@ -230,6 +240,8 @@ def _key_check(text: bytes) -> str | None:
         load_ssh_private_key,
     )
 
+    if hashlib.sha256(b"".join(text.split())).hexdigest() in _PUBLISHED:
+        return None
     load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else load_pem_private_key
     unindented = b"\n".join(line.strip() for line in text.split(b"\n"))
     try:

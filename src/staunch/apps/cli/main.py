@@ -27,6 +27,7 @@ VERBS = {
     "test": "Run an image's own tests in a sandbox.",
     "run": "Run a command in an image, in a sandbox.",
     "db": "Fill and check the database of advisories.",
+    "scan": "Tell what is in an image and what is wrong with it.",
     "sbom": "Print an image's software bill of materials.",
     "sign": "Sign an image in a registry or a layout.",
     "attest": "Attest something of an image, signed.",

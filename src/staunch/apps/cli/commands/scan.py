@@ -1,0 +1,370 @@
+"""``staunch scan``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from staunch.apps.cli import options
+from staunch.apps.cli.console import Console, verb
+from staunch.apps.cli.failures import write
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from staunch.flows.scan import Ground, Taken
+    from staunch.model.answer import Answer
+    from staunch.model.verdict import Verdict
+    from staunch.ports import Registries
+    from staunch.report.since import Before
+
+_FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "poam")
+
+
+@verb(
+    "scan",
+    epilog="Examples: `staunch scan out/python`; `staunch scan rootfs/ --fail-on high+fixable`; "
+    "`staunch scan app.tar --format sarif -o app.sarif`; exit codes: 0 passed, 1 refused, 3 unknown.",
+)
+@click.argument("target", type=options.IMAGE)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="table",
+    show_default=True,
+    help="github is a dependency snapshot (findings for GitHub: sarif); poam is FedRAMP's rows.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it there instead of to standard output.",
+)
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Use this database and no other. Default: $STAUNCH_DB, else "
+    "$XDG_DATA_HOME/staunch/advisories.db.",
+)
+@options.platform
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="WORDS",
+    help="Refuse (exit 1) when an open finding is one: a severity (that or worse), kev, fixable, "
+    "malware, unsupported, epss>N, cvss>N, any, secret, misconfiguration; joined by + all must hold.",
+)
+@click.option(
+    "--allow-unknown", is_flag=True, help="What could not be found out does not decide (exit 0)."
+)
+@click.option(
+    "--vex",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="VEX: an OpenVEX or CycloneDX file, a folder of them, or a VEX hub.",
+)
+@click.option(
+    "--exceptions",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Accepted risks; docs/exceptions.md.",
+)
+@click.option(
+    "--exceptions-key",
+    "keys",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Exceptions count only when signed by this public key.",
+)
+@click.option("--tier", default="", metavar="WORD", help="Where it runs, for exceptions' scopes.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="REPOSITORY",
+    help="What VEX and exceptions may call the target, such as registry.example.org/team/app.",
+)
+@click.option(
+    "--since",
+    "before",
+    metavar="WHAT",
+    help="Show only findings that an earlier answer (a file of --json) or another target had not.",
+)
+@click.option(
+    "--vex-key",
+    "vex_keys",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Believe VEX that is attested on the image and signed by this public key.",
+)
+@click.option(
+    "--secrets/--no-secrets",
+    default=None,
+    help="Look for secrets, which reads every byte. Default: yes, but not in registries.",
+)
+@options.insecure_registry
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Threads.",
+)
+def command(
+    console: Console,
+    target: str,
+    form: str,
+    output: Path | None,
+    database: Path | None,
+    platform: str | None,
+    fail_on: tuple[str, ...],
+    vex: tuple[Path, ...],
+    exceptions: tuple[Path, ...],
+    keys: tuple[Path, ...],
+    tier: str,
+    names: tuple[str, ...],
+    before: str | None,
+    vex_keys: tuple[Path, ...],
+    insecure: tuple[str, ...],
+    jobs: int,
+    *,
+    allow_unknown: bool,
+    secrets: bool | None,
+) -> int:
+    """Tell what is in an image and what is wrong with it.
+
+    TARGET is a registry reference, an OCI layout or archive, a docker archive, a root file system's
+    folder, an SBOM, a lock, or the name of an image in out/. Findings come from the database that
+    `staunch db import` fills. Exit code 0: nothing that --fail-on names, and nothing unknown; 1:
+    refused; 3: unknown.
+    """
+    from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+    from staunch.adapters.clock import SystemClock
+    from staunch.adapters.runner import ProcessRunner
+    from staunch.apps.cli.world import open_registries
+    from staunch.flows.scan import Ground, answer, take
+    from staunch.match.judge import judge, parse_terms
+    from staunch.model.platform import Platform
+    from staunch.report.since import ids_of, since
+
+    terms = parse_terms(fail_on)
+    now = SystemClock().now()
+    chosen = Platform.parse(platform) if platform else None
+    progress, runner = console.progress(), ProcessRunner()
+    with (
+        AdvisoryDatabase(database or default_path()) as db,
+        open_registries(insecure=insecure) as registries,
+    ):
+
+        def looked(what: str, *, files: bool) -> Taken:
+            progress.step(f"reading {what}")
+            return take(
+                what,
+                registries=registries,
+                runner=runner,
+                platform=chosen,
+                threads=jobs,
+                secrets=files,
+            )
+
+        local = not _is_remote(target)
+        taken = looked(target, files=local if secrets is None else secrets)
+        ground = _ground(taken, vex, exceptions, keys, names, tier)
+        if vex_keys:
+            ground = _with_attested(ground, taken, vex_keys, registries)
+        progress.step("matching")
+        found = answer(taken, db, ground, now=now)
+        if before is not None:
+            earlier = _earlier(before)
+            if earlier is None:
+                earlier = ids_of(answer(looked(before, files=False), db, Ground(), now=now))
+            found = since(found, earlier, source=before)
+    verdict = judge(found, terms)
+    _give(console, found, verdict, form, output, now)
+    return _code(verdict, allow_unknown=allow_unknown)
+
+
+def _is_remote(target: str) -> bool:
+    """Whether a registry is asked, where every byte has to be fetched."""
+    from staunch.errors import SpecError
+    from staunch.flows.targets import parse_place
+
+    try:
+        return not Path(target).exists() and parse_place(target).reference is not None
+    except SpecError:
+        return False
+
+
+def _ground(
+    taken: Taken,
+    vex: Sequence[Path],
+    exceptions: Sequence[Path],
+    keys: Sequence[Path],
+    names: Sequence[str],
+    tier: str,
+) -> Ground:
+    from staunch.flows.exceptions import read_exceptions, signature_judge
+    from staunch.flows.scan import Ground
+    from staunch.flows.trust_policy import keys_of
+    from staunch.flows.vex import read_vex
+
+    return Ground(
+        tuple(each for path in vex for each in read_vex(path, taken.inventory)),
+        tuple(each for path in exceptions for each in read_exceptions(path)),
+        signature_judge(tuple(keys_of(keys))) if keys else None,
+        tuple(dict.fromkeys((*names, *_names_of(taken.inventory.target)))),
+        tier=tier,
+    )
+
+
+def _names_of(target: str) -> tuple[str, ...]:
+    """What the target is called; for a registry's image also its repository."""
+    from staunch.errors import SpecError
+    from staunch.model.reference import Reference
+
+    try:
+        return (target, Reference.parse(target.removeprefix("docker://")).name)
+    except SpecError:
+        return (target,)
+
+
+def _with_attested(
+    ground: Ground, taken: Taken, keys: Sequence[Path], registries: Registries
+) -> Ground:
+    """VEX attested on the image (its manifest, and the index it was found by) and signed so."""
+    from dataclasses import replace
+
+    from staunch.apps.cli import signing
+    from staunch.flows.targets import open_target
+    from staunch.flows.vex import attested_vex
+
+    policy = signing.policy_of(None, tuple(keys), ())
+    with open_target(taken.inventory.target, registries) as found:
+        digests = dict.fromkeys((str(found.descriptor.digest), str(taken.inventory.digest)))
+        resolved = [found.repository.resolve(each) for each in digests if each != "None"]
+        documents, gaps = attested_vex(
+            found.repository,
+            [each for each in resolved if each is not None],
+            policy,
+            signing.identities(policy),
+        )
+    return replace(
+        ground,
+        documents=(*ground.documents, *documents),
+        gaps=(*ground.gaps, *gaps),
+        index=found.descriptor.digest,
+        names=(*ground.names, found.repository.name),
+    )
+
+
+def _earlier(before: str) -> Before | None:
+    """Ids of an earlier answer in a file; None where another target is meant."""
+    from staunch.report.since import ANSWER_BYTES, parse_before
+
+    path = Path(before)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(4096)
+        if b'"staunch.dev/scan/v1"' not in head:
+            return None
+        return parse_before(head + file.read(ANSWER_BYTES), source=before)
+
+
+def _give(
+    console: Console,
+    found: Answer,
+    verdict: Verdict,
+    form: str,
+    output: Path | None,
+    now: datetime,
+) -> None:
+    if form == "table" and output is None:
+        from staunch.report.document import document
+        from staunch.report.table import table
+
+        brief = type(verdict).__name__.lower()
+        console.answer(
+            document(found, verdict) if console.json else {},
+            "" if console.json or console.quiet else table(found, verdict, verbose=console.verbose),
+            brief,
+        )
+        return
+    data = _rendered(found, verdict, form, now, verbose=console.verbose)
+    if output is None:
+        write(data)
+        return
+    from staunch.errors import HostError
+
+    try:
+        output.write_bytes(data)
+    except OSError as e:
+        raise HostError(
+            f"cannot write {output}", why=e.strerror or str(e), mend="check the folder"
+        ) from e
+    said = {"schema": "staunch.dev/scan-written/v1", "format": form, "path": str(output)}
+    console.answer(said, f"{output} is written", str(output))
+
+
+def _rendered(found: Answer, verdict: Verdict, form: str, now: datetime, *, verbose: bool) -> bytes:
+    import json
+    import os
+
+    from staunch import __version__ as version
+
+    match form:
+        case "table":
+            from staunch.report.table import table
+
+            return table(found, verdict, verbose=verbose).encode()
+        case "json":
+            from staunch.report.document import document
+
+            return (
+                json.dumps(document(found, verdict), indent=2, ensure_ascii=False) + "\n"
+            ).encode()
+        case "sarif":
+            from staunch.report.sarif import write_sarif
+
+            return write_sarif(found, version=version)
+        case "cyclonedx":
+            from staunch.report.cyclonedx import write_cyclonedx
+
+            return write_cyclonedx(found, version=version)
+        case "html":
+            from staunch.report.html import write_html
+
+            return write_html(found, verdict, version=version)
+        case "gitlab":
+            from staunch.report.gitlab import write_gitlab
+
+            return write_gitlab(found, version=version, now=now)
+        case "github":
+            from staunch.report.github import write_github
+
+            return write_github(found, version=version, now=now, environment=os.environ)
+        case _:
+            from staunch.report.poam import write_poam
+
+            return write_poam(found, today=now.date())
+
+
+def _code(verdict: Verdict, *, allow_unknown: bool) -> int:
+    """0 passed, 1 refused, 3 unknown."""
+    from staunch.model.verdict import Refused, admits
+
+    if isinstance(verdict, Refused):
+        return 1
+    return 0 if admits(verdict, admit_unknown=allow_unknown) else 3
