@@ -90,13 +90,6 @@ def glib_index(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
-@command("mountpoint", group=_GROUP)
-def mountpoint(shell: Shell, arguments: list[str]) -> int:
-    """Whether it is one of /proc, /sys and /dev, which every container has."""
-    paths = [shell.absolute(each) for each in arguments if not each.startswith("-")]
-    return 0 if paths and set(paths) <= {"proc", "sys", "dev"} else 1
-
-
 @command("setpriv", "runuser", group=_GROUP)
 def other_user(shell: Shell, arguments: list[str]) -> int:
     """Follows the command behind ``--``: as whom it runs shows in no twin's result."""
