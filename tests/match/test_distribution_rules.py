@@ -366,3 +366,17 @@ def test_single_packages_out_of_support(tmp_path: Path) -> None:
     assert one(matched, "CVE-2026-0001").evidence[-1].rule == "limited-support"
     early = run(db, *packages, distribution=BOOKWORM, now=datetime(2025, 1, 1, tzinfo=UTC))
     assert "unsupported-package" not in {each.id for each in early.findings}
+
+
+def test_ubuntu_vex_says_what_osv_does_not(tmp_path: Path) -> None:
+    """Not affected, and what will not be fixed; versions are OSV's business."""
+    db = database(tmp_path, ubuntu_vex=DATA / "ubuntu" / "vex", osv=DATA / "ubuntu" / "osv")
+    trusty, xenial = (
+        Distribution("ubuntu", "14.04", "trusty"),
+        Distribution("ubuntu", "16.04", "xenial"),
+    )
+    never = run(db, deb("curl", "7.35.0-1ubuntu2.20", distribution=trusty), distribution=trusty)
+    assert states(never) == {"CVE-2023-38545": "not_affected"}
+    old = run(db, deb("curl", "7.47.0-1ubuntu2.19", distribution=xenial), distribution=xenial)
+    found = one(old, "CVE-2023-38545")
+    assert (found.state, found.disposition) == (State.AFFECTED, Disposition.END_OF_LIFE)

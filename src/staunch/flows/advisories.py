@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from staunch.errors import SpecError
-from staunch.formats import csaf, debian_changelog, debian_tracker, exploited, lifecycle, osv, secdb
+from staunch.formats import (
+    csaf,
+    debian_changelog,
+    debian_tracker,
+    exploited,
+    lifecycle,
+    osv,
+    secdb,
+    ubuntu_vex,
+)
 from staunch.formats.feed_json import DOCUMENT_BYTES, damaged
 from staunch.formats.stream import blob_chunks, inflate
 from staunch.model import limits
@@ -157,6 +166,20 @@ def _csaf(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  #
         raise _nothing("csaf", ".tar(.zst|.xz|.gz) and .json", files)
 
 
+def _ubuntu_vex(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    single = []
+    for each in files:
+        if _stem(each.name)[0].endswith(".tar"):
+            yield Source(ubuntu_vex.read_archive(chunks(each), what=each.name), (each,))
+        elif _stem(each.name)[0].endswith(".json"):
+            single.append(each)
+    if single:
+        documents = ((each.name, _whole(each)) for each in single)
+        yield Source(ubuntu_vex.read_documents(documents), tuple(single))
+    elif not any(_stem(each.name)[0].endswith(".tar") for each in files):
+        raise _nothing("ubuntu-vex", ".tar(.xz|.gz|.zst) and .json", files)
+
+
 def _kev(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
     for each in files:
         yield Source(exploited.read_kev(_whole(each), what=each.name), (each,))
@@ -185,6 +208,7 @@ FORMATS: dict[str, Callable[[Sequence[FeedFile], bool], Iterator[Source]]] = {
     "debian-tracker": _tracker,
     "debian-changelog": _changelog,
     "csaf": _csaf,
+    "ubuntu-vex": _ubuntu_vex,
     "kev": _kev,
     "epss": _epss,
     "lifecycle": _lifecycle,

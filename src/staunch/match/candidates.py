@@ -161,7 +161,7 @@ def _rank(stated: Stated) -> int:
         return 3
     if stated.advisory.bundle:
         return 2
-    if stated.feed.startswith("osv:debian") or stated.feed.startswith("osv:alpine"):
+    if stated.feed in ("osv:debian", "osv:alpine", "ubuntu-vex"):
         return 1
     return 0
 

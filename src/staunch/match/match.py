@@ -160,7 +160,9 @@ class _Matching:
         related = {each.stated.affected.advisory for each in found}
         related |= {each.stated.advisory.id for each in found if each.stated.advisory.bundle}
         related |= {name for each in found for name in each.stated.advisory.related}
-        disposition = next((each.disposition for each in equals if each.disposition), None)
+        # a vendor's word on what it will do may stand in another feed than its ranges
+        alike = [each for each in ranked if each.judged.state is best.judged.state]
+        disposition = next((each.disposition for each in alike if each.disposition), None)
         finding = Finding(
             shown,
             package,

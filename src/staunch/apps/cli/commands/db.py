@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from staunch.model.advisory import Feed
 
 _FORMATS = (
-    "osv", "secdb", "debian-tracker", "debian-changelog", "csaf", "kev", "epss", "lifecycle",
+    "osv", "secdb", "debian-tracker", "debian-changelog", "csaf", "ubuntu-vex", "kev", "epss", "lifecycle",
 )  # fmt: skip
 
 database = click.option(
