@@ -58,7 +58,8 @@ class Response:
 
     ``url`` is the final address, after redirects (it may hold user and password: never shown).
     ``offset`` is where ``chunks`` start in the whole file (0 when the server ignored the range);
-    ``size`` is the whole file's, None when untold.
+    ``size`` is the whole file's, None when untold. ``validator`` is its entity tag, else its time
+    of change, "" when untold.
     """
 
     url: str
@@ -67,13 +68,14 @@ class Response:
     offset: int
     media_type: str
     chunks: Iterator[bytes]
+    validator: str = ""
 
 
 class Transport(Protocol):
     """GET over http, https and file URLs. Retries of connection faults, 429 and 5xx are its own.
 
     Raises:
-        UndecidedError: no answer, or one other than 200, 206, 404 and 410 (URLs are redacted).
+        UndecidedError: no answer, or one other than 200, 206, 304, 404 and 410 (URLs are redacted).
     """
 
     def open(
@@ -83,8 +85,13 @@ class Transport(Protocol):
         offset: int = 0,
         accept: str = "*/*",
         timeout_s: float = limits.TIMEOUT_S,
+        validator: str = "",
     ) -> AbstractContextManager[Response | None]:
-        """Ask for ``url`` from byte ``offset`` on; None when there is no such file."""
+        """Ask for ``url`` from byte ``offset`` on; None when there is no such file.
+
+        ``validator`` is that of an earlier answer (RFC 9110, 8.8): status 304 says that the file is
+        still the same; behind an ``offset``, another file is sent from its beginning.
+        """
         ...
 
 
@@ -525,6 +532,26 @@ class FeedFile:
     changed: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file from the network, and whether it is another than the last time."""
+
+    file: FeedFile
+    changed: bool
+
+
+class FeedSource(Protocol):
+    """Downloads of feeds, kept between runs."""
+
+    def fetch(self, url: str, *, now: datetime) -> Fetched | None:
+        """The file at ``url`` as it is now; None where there is none.
+
+        Raises:
+            UndecidedError: it cannot be had whole; what came is kept for the next try.
+        """
+        ...
+
+
 class AdvisoryChange(Protocol):
     """Feeds on their way into a database; see ``adapters.advisory_build``."""
 
@@ -536,11 +563,20 @@ class AdvisoryChange(Protocol):
         retrieved: str = "",
         source: str = "",
         accept: bool = False,
+        check: Callable[[Feed], None] | None = None,
     ) -> Feed:
         """Take a feed in; it replaces the one of its name, or is added to it.
 
         Raises:
-            UntrustedError: it is damaged, shrank, or went back in time.
+            UntrustedError: it is damaged, shrank, went back in time, or ``check`` refuses it.
+        """
+        ...
+
+    def touch(self, source: str, retrieved: str, *, digest: str = "") -> bool:
+        """Note that the feeds of a source (with that digest) are still the same at ``retrieved``.
+
+        Returns:
+            Whether there is one.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ class Site:
     ``drop_at`` cuts the connection of the next answer for a path after so many body bytes (once);
     ``after_drop`` is the status of every answer for a path once its connection was cut;
     ``statuses`` are answered one after another before the file; ``redirects`` lead elsewhere;
-    ``html`` paths get a page instead; ``no_ranges`` ignores ranges; ``chunked`` hides the length.
+    ``html`` paths get a page instead; ``no_ranges`` ignores ranges; ``tags`` sends and honours entity tags; ``chunked`` hides the length.
     ``trickle`` sends a path's body (``trickle_headers``: its headers) a byte at a time, with a
     pause of so many seconds, until the client hangs up.
     ``log`` keeps (path, Range header, Authorization header) of every request.
@@ -34,6 +35,7 @@ class Site:
     trickle: dict[str, float] = field(default_factory=dict)
     trickle_headers: dict[str, float] = field(default_factory=dict)
     no_ranges: bool = False
+    tags: bool = False
     chunked: bool = False
     log: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
@@ -104,7 +106,13 @@ def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
         _send(handler, 404, b"not here", extra)
         return
     status, headers, body = 200, {"Content-Type": "application/octet-stream", **extra}, data
-    if wanted and not site.no_ranges:
+    tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+    if site.tags:
+        headers["ETag"] = tag
+        if handler.headers.get("If-None-Match") == tag:
+            _send(handler, 304, b"", {"ETag": tag})
+            return
+    if wanted and not site.no_ranges and handler.headers.get("If-Range", tag) == tag:
         start = int(wanted.removeprefix("bytes=").rstrip("-"))
         if start >= len(data):
             _send(handler, 416, b"", {"Content-Range": f"bytes */{len(data)}"})

@@ -15,7 +15,7 @@ import os
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -48,6 +48,7 @@ CREATE TABLE record(id INTEGER PRIMARY KEY, feed TEXT, key TEXT, name TEXT, dige
 CREATE TABLE fact(namespace TEXT, package TEXT, record INTEGER, place INTEGER, body TEXT);
 CREATE TABLE single(feed TEXT, kind TEXT, key TEXT, digest BLOB, body TEXT);
 CREATE TABLE broken(feed TEXT, place TEXT, why TEXT);
+CREATE TABLE removed(feed TEXT, key TEXT);
 """
 _UNSAFE = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
 
@@ -111,6 +112,7 @@ class Change:
         retrieved: str = "",
         source: str = "",
         accept: bool = False,
+        check: Callable[[Feed], None] | None = None,
     ) -> Feed:
         """Take a feed in; it replaces the one of its name, or is added to it (``Reading.whole``).
 
@@ -120,6 +122,7 @@ class Change:
             retrieved: when they were got, RFC 3339.
             source: where they came from (a file's name, a URL without secrets).
             accept: take it although it shrank, went back in time or is mostly broken.
+            check: raises an error for a feed that must not be taken.
 
         Raises:
             UntrustedError: the feed is damaged, or may be no better than the one there is.
@@ -130,6 +133,11 @@ class Change:
             feed = replace(feed, digest=digest, retrieved=retrieved, source=source)
             if not accept:
                 _check(reading, feed, self._old.get(feed.name) if reading.whole else None)
+            if check is not None:
+                check(feed)
+            self._db.executemany(
+                "INSERT INTO removed VALUES (?, ?)", [(feed.name, key) for key in reading.removed]
+            )
             self._db.executemany(
                 "INSERT INTO broken VALUES (?, ?, ?)",
                 [(feed.name, each.where[:200], each.why[:300]) for each in broken],
@@ -140,6 +148,21 @@ class Change:
             raise
         self._feeds[feed.name] = (feed, reading.whole)
         return feed
+
+    def touch(self, source: str, retrieved: str, *, digest: str = "") -> bool:
+        """Note that the feeds of a source (with that digest) are still the same at ``retrieved``.
+
+        Returns:
+            Whether there is one.
+        """
+        names = [
+            name
+            for name, feed in self._old.items()
+            if feed.source == source and digest in ("", feed.digest)
+        ]
+        for name in names:
+            self._old[name] = replace(self._old[name], retrieved=retrieved)
+        return bool(names)
 
     def forget(self, name: str) -> bool:
         """Remove a feed; whether there was one."""
@@ -216,6 +239,7 @@ class Change:
     def write(self, made: Path, path: Path) -> None:
         """Merge old and new into the file ``made``, in a fixed order."""
         self._db.execute("CREATE INDEX scratch_record ON record(feed, key)")
+        self._db.execute("CREATE INDEX scratch_removed ON removed(feed, key)")
         self._db.close()
         _touch(made)
         out = sqlite3.connect(made, isolation_level=None)
@@ -290,7 +314,9 @@ CREATE TEMP TABLE both(src INTEGER, id INTEGER, feed INTEGER, key TEXT, name TEX
 INSERT INTO both SELECT 0, record.id, kept.id, key, record.name, digest, body
   FROM old.record JOIN kept ON kept.old = record.feed
   WHERE NOT EXISTS (SELECT 1 FROM new.record AS newer JOIN ids ON ids.name = newer.feed
-                    WHERE ids.id = kept.id AND newer.key = record.key);
+                    WHERE ids.id = kept.id AND newer.key = record.key)
+    AND NOT EXISTS (SELECT 1 FROM new.removed JOIN ids ON ids.name = removed.feed
+                    WHERE ids.id = kept.id AND removed.key = record.key);
 INSERT INTO both SELECT 1, record.id, ids.id, key, record.name, digest, body
   FROM new.record JOIN ids ON ids.name = record.feed;
 CREATE TEMP TABLE numbered(src INTEGER, id INTEGER, number INTEGER, PRIMARY KEY(src, id)) WITHOUT ROWID;
@@ -375,7 +401,8 @@ def _digest(*parts: str) -> bytes:
 def _check(reading: Reading, feed: Feed, old: Feed | None) -> None:
     """The rules that a new state of a feed must hold (issue 5: shrink, time; and it must be one)."""
     mend = "fetch it again; if the change is right, tell so with `--accept`"
-    empty = not feed.records and not (reading.may_be_empty and not feed.broken)
+    may_be_empty = reading.may_be_empty or bool(reading.removed)
+    empty = not feed.records and not (may_be_empty and not feed.broken)
     if empty or feed.broken > BROKEN * (feed.records + feed.broken):
         raise UntrustedError(
             f"feed {feed.name} is not usable",

@@ -65,6 +65,7 @@ class OfflineTransport:
         offset: int = 0,
         accept: str = "*/*",
         timeout_s: float = limits.TIMEOUT_S,
+        validator: str = "",
     ) -> Iterator[Response | None]:
         """Raise UndecidedError, whatever is asked for over the network."""
         if urlsplit(url).scheme == "file":
@@ -121,6 +122,7 @@ class HttpTransport:
         offset: int = 0,
         accept: str = "*/*",
         timeout_s: float = limits.TIMEOUT_S,
+        validator: str = "",
     ) -> Iterator[Response | None]:
         """Ask for ``url`` from byte ``offset`` on; None when there is no such file."""
         scheme = urlsplit(url).scheme
@@ -134,20 +136,26 @@ class HttpTransport:
                 why=f"{scheme or 'a URL without scheme'} is not spoken here",
                 mend="give an http, https or file URL",
             )
-        answer = self._answer(url, offset, accept, timeout_s)
+        answer = self._answer(url, offset, accept, timeout_s, validator)
         try:
             yield _described(url, answer, offset)
         finally:
             answer.close()
 
-    def _answer(self, url: str, offset: int, accept: str, timeout_s: float) -> httpx2.Response:
-        """The final answer (200, 206, 404, 410), its body not yet read."""
+    def _answer(
+        self, url: str, offset: int, accept: str, timeout_s: float, validator: str
+    ) -> httpx2.Response:
+        """The final answer (200, 206, 304, 404, 410), its body not yet read."""
         import httpx2
 
         client = self._client()
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
+        if validator:
+            tag = validator.startswith(('"', "W/"))
+            unchanged = "If-None-Match" if tag else "If-Modified-Since"
+            headers["If-Range" if offset else unchanged] = validator
         host = _host(url)
         tries = 1 if self._unreachable.troubled(host) else self._tries
         why, attempt, silent = "", 0, False
@@ -166,7 +174,7 @@ class HttpTransport:
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
                 raise _failed(url, cause(error)) from error
             else:
-                if answer.status_code in (200, 206, 404, 410):
+                if answer.status_code in (200, 206, 304, 404, 410):
                     self._unreachable.answered(_host(str(answer.url)))
                     return answer
                 answer.close()
@@ -242,7 +250,9 @@ def _described(url: str, answer: httpx2.Response, offset: int) -> Response | Non
         size = None  # the length is not that of the file; the hash will tell
     # the final address: what a page's links are relative to
     final = str(answer.url)
-    return Response(final, answer.status_code, size, start, media_type, _chunks(url, answer))
+    validator = answer.headers.get("etag") or answer.headers.get("last-modified") or ""
+    chunks = _chunks(url, answer)
+    return Response(final, answer.status_code, size, start, media_type, chunks, validator[:1000])
 
 
 def _chunks(url: str, answer: httpx2.Response) -> Iterator[bytes]:

@@ -45,6 +45,7 @@ def import_feeds(
     retrieved: str = "",
     source: str = "",
     accept: bool = False,
+    check: Callable[[Feed], None] | None = None,
 ) -> tuple[Feed, ...]:
     """Read files of one format into a database.
 
@@ -56,6 +57,7 @@ def import_feeds(
         retrieved: when they were got; "" takes the newest file's time of change.
         source: where they came from, for reports.
         accept: take a feed that shrank or went back in time.
+        check: raises an error for a feed that must not be taken.
 
     Returns:
         The feeds, as they now are.
@@ -75,10 +77,11 @@ def import_feeds(
     for each in reader(files, whole_folder):
         feed = change.add(
             each.reading,
-            digest=_digest(each.files),
+            digest=digest_of(each.files),
             retrieved=retrieved or max((file.changed for file in each.files), default=""),
             source=source or ", ".join(sorted({file.name for file in each.files})[:3]),
             accept=accept,
+            check=check,
         )
         added.append(feed)
     return tuple(added)
@@ -95,7 +98,7 @@ def _osv(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  # 
         elif stem.endswith((".json", ".jsonl")):
             single.append(each)
     if single:
-        documents = ((each.name, _whole(each)) for each in single)
+        documents = ((each.name, whole(each)) for each in single)
         yield Source(osv.read_records(documents, whole=whole_folder), tuple(single))
     if not single and not any(_stem(each.name)[0].endswith((".zip", ".tar")) for each in files):
         raise _nothing("osv", ".zip, .tar(.xz|.gz|.zst) and .json", files)
@@ -108,7 +111,7 @@ def _secdb(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT
     rejected: list[Item] = []
     sources: list[FeedFile] = []
     for each in known:
-        data = _whole(each)
+        data = whole(each)
         if _stem(each.name)[0].endswith(".json"):
             yield Source(secdb.read_secdb(data, what=each.name), (each,))
         else:
@@ -127,7 +130,7 @@ def _tracker(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: F
         if stem.endswith(".json"):
             yield Source(debian_tracker.read_tracker(chunks(each), what=each.name), (each,))
         elif re.search(r"(?:^|/|\.)list$", stem):
-            yield Source(debian_tracker.read_list(_whole(each), what=each.name), (each,))
+            yield Source(debian_tracker.read_list(whole(each), what=each.name), (each,))
         else:
             continue
         found = True
@@ -137,7 +140,7 @@ def _tracker(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: F
 
 def _changelog(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
     for each in files:
-        yield Source(debian_changelog.read_facts(_whole(each), what=each.name), (each,))
+        yield Source(debian_changelog.read_facts(whole(each), what=each.name), (each,))
 
 
 def _csaf(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  # noqa: FBT001  as above
@@ -147,9 +150,9 @@ def _csaf(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  #
     for each in files:
         stem, name = _stem(each.name)[0], each.name.rpartition("/")[2]
         if name == "deletions.csv":
-            deleted = frozenset(gone for gone, _ in csaf.read_index(_whole(each), what=each.name))
+            deleted = frozenset(gone for gone, _ in csaf.read_index(whole(each), what=each.name))
         elif name == "repository-to-cpe.json":
-            yield Source(csaf.read_content_sets(_whole(each), what=each.name), (each,))
+            yield Source(csaf.read_content_sets(whole(each), what=each.name), (each,))
         elif stem.endswith(".tar"):
             yield Source(csaf.read_archive(chunks(each), what=each.name), (each,))
         elif stem.endswith(".json"):
@@ -159,7 +162,7 @@ def _csaf(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  #
             continue
         found = True
     if single:
-        documents = ((each.name, _whole(each, csaf.RECORD_BYTES)) for each in single)
+        documents = ((each.name, whole(each, csaf.RECORD_BYTES)) for each in single)
         reading = csaf.read_documents(documents, whole=whole_folder, deleted=deleted)
         yield Source(reading, tuple(single))
     elif not found:
@@ -174,7 +177,7 @@ def _ubuntu_vex(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa
         elif _stem(each.name)[0].endswith(".json"):
             single.append(each)
     if single:
-        documents = ((each.name, _whole(each)) for each in single)
+        documents = ((each.name, whole(each)) for each in single)
         yield Source(ubuntu_vex.read_documents(documents), tuple(single))
     elif not any(_stem(each.name)[0].endswith(".tar") for each in files):
         raise _nothing("ubuntu-vex", ".tar(.xz|.gz|.zst) and .json", files)
@@ -182,7 +185,7 @@ def _ubuntu_vex(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa
 
 def _kev(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
     for each in files:
-        yield Source(exploited.read_kev(_whole(each), what=each.name), (each,))
+        yield Source(exploited.read_kev(whole(each), what=each.name), (each,))
 
 
 def _epss(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
@@ -195,10 +198,10 @@ def _lifecycle(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa:
         name = each.name.rpartition("/")[2]
         if name.endswith(".csv"):
             reading = lifecycle.read_distro_info(
-                _whole(each), distribution=name.removesuffix(".csv"), what=each.name
+                whole(each), distribution=name.removesuffix(".csv"), what=each.name
             )
         else:
-            reading = lifecycle.read_support(_whole(each), name=name, what=each.name)
+            reading = lifecycle.read_support(whole(each), name=name, what=each.name)
         yield Source(reading, (each,))
 
 
@@ -226,7 +229,7 @@ def chunks(file: FeedFile) -> Iterator[bytes]:
     )
 
 
-def _whole(file: FeedFile, max_bytes: int = DOCUMENT_BYTES) -> bytes:
+def whole(file: FeedFile, max_bytes: int = DOCUMENT_BYTES) -> bytes:
     """All of it, unpacked."""
     data = bytearray()
     for chunk in chunks(file):
@@ -244,7 +247,7 @@ def _stem(name: str) -> tuple[str, str]:
     return name, "none"
 
 
-def _digest(files: Sequence[FeedFile]) -> str:
+def digest_of(files: Sequence[FeedFile]) -> str:
     """Of one file its own; of several, that of their listing (digest, two spaces, name)."""
     listing = sorted(f"{_sha256(each.blob)}  {each.name}\n" for each in files)
     if len(files) == 1:

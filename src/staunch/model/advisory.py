@@ -178,13 +178,14 @@ class Reading:
     ``whole`` tells that the items are the entire feed, which replaces what was there before;
     otherwise they are added to it. Counts, dates and digest of ``feed`` are for who stores it, and
     an empty ``feed.name`` for who has seen all items. ``may_be_empty``: a feed of no record is no
-    sign of damage.
+    sign of damage. ``removed`` are keys of records that the feed has no more.
     """
 
     feed: Feed
     items: Iterator[Item]
     whole: bool = True
     may_be_empty: bool = False
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

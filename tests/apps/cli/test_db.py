@@ -8,6 +8,7 @@ from staunch.apps.cli.commands import db as verb
 from staunch.flows.advisories import FORMATS
 from tests.support.advisories import DATA
 from tests.support.cli import Staunch
+from tests.support.httpd import serving
 
 
 def test_import_and_status(tmp_path: Path) -> None:
@@ -47,3 +48,24 @@ def test_wrong_words(tmp_path: Path) -> None:
 
 def test_every_format_can_be_named() -> None:
     assert set(verb._FORMATS) == set(FORMATS)
+
+
+def test_update_from_an_address(tmp_path: Path) -> None:
+    staunch = Staunch(tmp_path / "store")
+    db = tmp_path / "a.db"
+    with serving({"all.zip": (DATA / "pypi-osv" / "all.zip").read_bytes()}) as site:
+        source = f"osv={site.url}/all.zip"
+        stale = staunch("db", "update", "--db", db, "--source", source, code=3)
+        assert "failed: feed osv:pypi is stale as published" in stale.out
+        done = staunch(
+            "db", "update", "--db", db, "--source", source, "--accept", "--json"
+        ).document
+    assert done["schema"] == "staunch.dev/db-update/v1"
+    assert [(each["state"], each["feeds"][0]["records"]) for each in done["sources"]] == [
+        ("changed", 1316)
+    ]
+    listed = staunch("db", "update", "--list").out
+    assert "debian-tracker: debian-tracker, https://security-tracker.debian.org" in listed
+    assert "no feed 'x'" in staunch("db", "update", "--db", db, "--feed", "x", code=2).err
+    wrong = staunch("db", "update", "--db", db, "--source", "x", code=2).err
+    assert "FORMAT=URL is wanted" in wrong

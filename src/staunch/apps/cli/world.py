@@ -21,7 +21,7 @@ from staunch.model.sources import IndexSources
 from staunch.model.spec import ImageSpec
 from staunch.ports import Progress, Registries, Runner, Transport
 
-__all__ = ["closing", "find_uv", "open_registries", "open_store", "open_world"]
+__all__ = ["closing", "feeds_folder", "find_uv", "open_registries", "open_store", "open_world"]
 
 _MOST_THREADS = 8  # more add memory (a block each) and hardly speed
 _HOSTS = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -88,6 +88,36 @@ def open_registries(*, insecure: Sequence[str] = ()) -> Iterator[Registries]:
 
 
 @contextmanager
+def open_archives(*, store: Path | None, offline: bool, progress: Progress) -> Iterator[World]:
+    """A world without a spec: for what reads the archives of distributions alone.
+
+    Raises:
+        HostError: the store cannot be written.
+    """
+    runner = ProcessRunner()
+    with ExitStack() as stack:
+        opened = open_store(store)
+        stack.enter_context(opened.session())
+        stack.enter_context(closing(progress))
+        transport: Transport = OfflineTransport()
+        if not offline:
+            transport = http = HttpTransport(user_agent=f"staunch/{__version__}")
+            stack.callback(http.close)
+        yield World(
+            store=opened,
+            transport=transport,
+            clock=SystemClock(),
+            runner=runner,
+            progress=progress,
+            mirrors=lambda archive, snapshot: archive_mirrors(archive, snapshot=snapshot),
+            sources=IndexSources,
+            uv=None,
+            architecture=_HOSTS.get(platform.machine(), "amd64"),
+            threads=min(_processors(), _MOST_THREADS),
+        )
+
+
+@contextmanager
 def closing(progress: Progress) -> Iterator[None]:
     """Give the terminal back at the end, however it comes."""
     try:
@@ -101,6 +131,11 @@ def closing(progress: Progress) -> Iterator[None]:
 def open_store(path: Path | None) -> FileStore:
     """The store at ``path``, or the user's own."""
     return FileStore(default_root() if path is None else path.resolve())
+
+
+def feeds_folder(store: Path | None) -> Path:
+    """Where downloads of feeds are kept: below the store."""
+    return (default_root() if store is None else store.resolve()) / "feeds"
 
 
 def find_uv(runner: Runner) -> Path | None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from staunch.apps.cli import options
 from staunch.apps.cli.console import Console, verb
 
 if TYPE_CHECKING:
+    from staunch.flows.update import Address
     from staunch.model.advisory import Feed
 
 _FORMATS = (
@@ -91,6 +93,102 @@ def import_(
     console.answer(document, "\n".join(lines))
 
 
+@verb("update", epilog="Example: `staunch db update --feed debian-tracker --feed pypi --feed kev`")
+@database
+@click.option("--feed", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="FORMAT=URL",
+    help="A feed at another address, such as osv=https://mirror.example.org/all.zip.",
+)
+@click.option(
+    "--accept", is_flag=True, help="Take feeds that shrank, went back in time or are stale."
+)
+@click.option("--list", "listing", is_flag=True, help="List the official feeds and stop.")
+@options.store
+def update(
+    console: Console,
+    path: Path | None,
+    names: tuple[str, ...],
+    sources: tuple[str, ...],
+    accept: bool,  # noqa: FBT001  click passes by name
+    listing: bool,  # noqa: FBT001  as above
+    store: Path | None,
+) -> int:
+    """Bring feeds up to date from the network.
+
+    Only what changed is fetched where a feed offers that; a download that broke off goes on. A feed
+    that fails is told (exit code 3) and stays as it was; the others are updated, all at once.
+    """
+    from staunch.adapters.advisory_build import change
+    from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+    from staunch.adapters.feed_cache import FeedCache
+    from staunch.apps.cli.world import feeds_folder, open_archives
+    from staunch.flows.debian_changelogs import read_changelogs
+    from staunch.flows.update import OFFICIAL, chosen
+    from staunch.flows.update import update as updated
+    from staunch.formats.debian_changelog import facts_document
+
+    if listing:
+        lines = [f"{each.name}: {each.format}, {each.url}" for each in OFFICIAL]
+        rows = [{"name": each.name, "format": each.format, "url": each.url} for each in OFFICIAL]
+        console.answer({"schema": "staunch.dev/db-sources/v1", "sources": rows}, "\n".join(lines))
+        return 0
+    own = tuple(_source(each) for each in sources)
+    addresses = (*(chosen(names) if names or not own else ()), *own)
+    where = path or default_path()
+    progress = console.progress()
+    with open_archives(store=store, offline=False, progress=progress) as world:
+        old = {}
+        if where.exists():
+            with AdvisoryDatabase(where) as opened:
+                old = {each.name: each for each in opened.feeds()}
+        cache = FeedCache(feeds_folder(store), world.transport, progress)
+
+        def changelogs(release: str) -> tuple[bytes, str]:
+            found = read_changelogs(world, release)
+            return facts_document(found.fixes), found.date
+
+        with change(where) as changing:
+            results = updated(
+                changing,
+                addresses,
+                cache,
+                old=old,
+                now=world.clock.now(),
+                accept=accept,
+                changelogs=changelogs,
+            )
+    failed = [each for each in results if each.state == "failed"]
+    told = [
+        {
+            "name": each.address.name,
+            "state": each.state,
+            "why": each.why,
+            "feeds": [_feed(feed) for feed in each.feeds],
+        }
+        for each in results
+    ]
+    lines = []
+    for each in results:
+        lines.append(f"{each.address.name}: {each.state}{': ' + each.why if each.why else ''}")
+        lines += [f"  {_line(feed)}" for feed in each.feeds]
+    document = {"schema": "staunch.dev/db-update/v1", "db": str(where), "sources": told}
+    console.answer(document, "\n".join(lines), brief="\n".join(x.address.name for x in failed))
+    return 3 if failed else 0
+
+
+def _source(text: str) -> Address:
+    from staunch.flows.update import Address, public
+
+    format_, sign, url = text.partition("=")
+    if not sign or format_ not in _FORMATS or "://" not in url:
+        raise click.BadParameter(f"FORMAT=URL is wanted, with one of {', '.join(_FORMATS)}")
+    return Address(public(url), format_, url)
+
+
 @verb("status", epilog="Example: `staunch db status`")
 @database
 def status(console: Console, path: Path | None) -> int:
@@ -170,5 +268,6 @@ def _moment(text: str) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+command.add_command(update)
 command.add_command(import_)
 command.add_command(status)
