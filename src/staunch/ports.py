@@ -7,14 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from staunch.model import limits
-from staunch.model.advisory import Advisory, Broken, Feed, Lifecycle, Reading, Stated, Support
 from staunch.model.digest import Digest
-from staunch.model.finding import Kev
 from staunch.model.image import Descriptor
-from staunch.model.reference import Reference
+
+if TYPE_CHECKING:  # a build needs none of these
+    from staunch.model.advisory import Advisory, Broken, Feed, Lifecycle, Reading, Stated, Support
+    from staunch.model.finding import Kev
+    from staunch.model.reference import Reference
 
 
 class Blob(Protocol):

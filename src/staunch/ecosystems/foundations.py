@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 
 from staunch.errors import SpecError
-from staunch.formats import openpgp
-from staunch.model.spec import Foundation, RepositorySpec
+from staunch.model.spec import Foundation, ImageSpec, RepositorySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,8 @@ class Archive:
     @classmethod
     def of(cls, repository: RepositorySpec) -> Archive:
         """The archive that a spec's ``repositories:`` entry describes; its key is its pin."""
+        from staunch.formats import openpgp  # a library that most builds do not need
+
         what = f"signed-by of {repository.id} ({repository.place})"
         pins = frozenset(openpgp.fingerprints(repository.key, what=what))
         return cls(
@@ -124,6 +125,11 @@ def release(foundation: Foundation) -> FoundationRelease:
         why=f"Staunch knows {', '.join(known())}",
         mend=f"write `foundation: {_nearest(foundation)}`",
     )
+
+
+def archives(spec: ImageSpec) -> tuple[Archive, ...]:
+    """The foundation's own archives, then those of the spec's ``repositories:``."""
+    return (*release(spec.foundation).archives, *map(Archive.of, spec.repositories))
 
 
 def snapshot_stamp(moment: datetime) -> str:

@@ -17,6 +17,14 @@ _DROPPED = (
 _ATTEMPTS = 4  # of one URL whose connection breaks while it still makes progress
 
 
+def stored(
+    digest: Digest, size: int | None, store: Store, origin: str = "lock hash"
+) -> Verified | None:
+    """The bytes with that digest, if they stand in the store; hashed before they are read."""
+    found = store.standing(digest, size)
+    return None if found is None else Verified(digest, found, origin)
+
+
 def download(
     urls: Sequence[str],
     *,
@@ -49,9 +57,9 @@ def download(
         UntrustedError: some URL answered, with other bytes, and none with the right ones.
         UndecidedError: no URL answered.
     """
-    found = store.standing(digest, size)
-    if found is not None:
-        return Verified(digest, found, origin)
+    there = stored(digest, size, store, origin)
+    if there is not None:
+        return there
     limit = max_bytes if size is None else size
     if limit > max_bytes:
         raise UntrustedError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from staunch.ecosystems.wheel_sources import WheelSources
 from staunch.errors import UndecidedError, UntrustedError
-from staunch.fetch.blobs import download, host
+from staunch.fetch.blobs import download, host, stored
 from staunch.formats.simple_index import IndexFile
 from staunch.model.lock import LockedWheel
 from staunch.model.sources import IndexSources
@@ -38,9 +38,9 @@ def fetch_wheel(
         UndecidedError: no source has it, or none answers.
     """
     what = f"{locked.name} {locked.version} (wheel)"
-    found = store.standing(locked.digest, locked.size)
-    if found is not None:
-        return Verified(locked.digest, found, "lock hash")
+    there = stored(locked.digest, locked.size, store)
+    if there is not None:
+        return there
     catalogue = WheelSources(sources, transport)
     other: list[IndexFile] = []
     refused: UntrustedError | None = None

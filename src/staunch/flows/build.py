@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from staunch import __version__
 from staunch.assemble.assemble import assemble
@@ -25,17 +24,13 @@ from staunch.assemble.payloads import Payloads
 from staunch.assemble.wheel import WheelReader
 from staunch.assemble.wheel_record import stored_wheel_part
 from staunch.attest.sbom import file_list, sbom
-from staunch.ecosystems import foundations
-from staunch.ecosystems.foundations import Archive
+from staunch.ecosystems.foundations import archives
 from staunch.ecosystems.script_only import SCRIPT_ONLY
 from staunch.errors import LostError, SpecError, UntrustedError
-from staunch.fetch.archive import fetch_package
-from staunch.fetch.wheels import fetch_wheel
+from staunch.fetch.blobs import stored
 from staunch.flows.fit import fits
 from staunch.flows.parallel import gathered
 from staunch.flows.sbom import attach_sbom
-from staunch.flows.signed_build import Described, Signing, sign_build
-from staunch.flows.signing import Written
 from staunch.flows.world import World
 from staunch.formats import oci, zstd
 from staunch.formats.encoder import encoder
@@ -46,15 +41,16 @@ from staunch.model.image import Assembled, Descriptor, Layer, PlatformImage
 from staunch.model.lock import Lock, LockedPackage, LockedWheel
 from staunch.model.part import Part, PartKind
 from staunch.model.platform import Platform
-from staunch.model.sources import IndexSources, with_spec
 from staunch.model.spec import Bytecode, ImageSpec, Profile
 from staunch.model.verdict import Refused
 from staunch.ports import PartReader, Verified
 from staunch.publish.archive import write_docker_archive, write_oci_archive
 from staunch.publish.layout import PublishedImage, write_image, write_layout
 
-DOWNLOADS = 6  # at once: more do not help one mirror, and annoy it
-_SNAPSHOT_DELAY = timedelta(days=1)
+if TYPE_CHECKING:
+    from staunch.flows.signed_build import Signing
+    from staunch.flows.signing import Written
+
 Format = Literal["oci-dir", "oci-archive", "docker-archive"]
 
 
@@ -173,6 +169,8 @@ def _attempt(
     ]
     signed: tuple[Written, ...] = ()
     if options.signing is not None:
+        from staunch.flows.signed_build import Described, sign_build
+
         with timings.phase("sign"):
             world.progress.step(f"signing with {options.signing.signer.name}")
             signed = sign_build(
@@ -327,59 +325,25 @@ def _fetch(
     world: World,
 ) -> dict[Digest, Verified]:
     """Every package and wheel, from the store or a mirror, checked against the lock."""
-    mirrors = _mirrors(spec, lock, world)
-
-    @cache  # asked for only when a wheel is not in the store: it starts a process
-    def sources() -> IndexSources:
-        return with_spec(world.sources(), spec.python) if spec.python else world.sources()
-
-    def deb(each: LockedPackage) -> Verified:
-        if each.repository not in mirrors:
+    known = {archive.id for archive in archives(spec)}
+    for package in packages:
+        if package.repository not in known:
             raise SpecError(
-                f"the lock takes {each.name} from {each.repository!r}, which the spec does not have",
-                why=f"the spec's repositories are {', '.join(mirrors)}",
+                f"the lock takes {package.name} from {package.repository!r}, "
+                "which the spec does not have",
+                why=f"the spec's repositories are {', '.join(sorted(known))}",
                 mend="run `staunch lock`; a lock is not meant to be edited",
             )
-        return fetch_package(
-            each,
-            mirrors=mirrors[each.repository],
-            transport=world.transport,
-            store=world.store,
-            progress=world.progress,
-        )
+    every: list[LockedPackage | LockedWheel] = [*packages, *wheels]
+    found: dict[Digest, Verified] = {}
+    for each in every:
+        if (there := stored(each.digest, each.size, world.store)) is not None:
+            found[each.digest] = there
+    missing = [each for each in every if each.digest not in found]
+    if missing:
+        from staunch.flows.fetching import fetch  # most builds find everything in the store
 
-    def wheel(each: LockedWheel) -> Verified:
-        there = world.store.standing(each.digest, each.size) is not None
-        return fetch_wheel(
-            each,
-            IndexSources() if there else sources(),
-            transport=world.transport,
-            store=world.store,
-            progress=world.progress,
-        )
-
-    with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="fetch") as pool:
-        waiting = [pool.submit(deb, each) for each in packages]
-        waiting += [pool.submit(wheel, each) for each in wheels]
-        return {each.digest: each for each in gathered(waiting)}
-
-
-def _mirrors(spec: ImageSpec, lock: Lock, world: World) -> dict[str, tuple[str, ...]]:
-    """Base URLs by repository; last, the snapshot a day after the lock's, which forgets nothing.
-
-    Asked for a moment, the service shows the import before it. That of the index's own ``Date``
-    may not hold its newest packages yet; a day later they are there, and none is dropped so soon.
-    """
-    release = foundations.release(spec.foundation)
-    dates: dict[str, datetime] = {}
-    for each in lock.repositories:
-        dates[each.id] = max(each.date, dates.get(each.id, each.date))
-    found = {}
-    for archive in (*release.archives, *map(Archive.of, spec.repositories)):
-        mirrors = world.mirrors(archive, spec.snapshot)
-        if archive.snapshots and archive.id in dates:
-            mirrors += world.mirrors(archive, dates[archive.id] + _SNAPSHOT_DELAY)
-        found[archive.id] = tuple(dict.fromkeys(mirrors))
+        found |= fetch(spec, lock, missing, world)
     return found
 
 

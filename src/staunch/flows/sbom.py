@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.formats import file_list, oci, spdx
@@ -12,7 +12,9 @@ from staunch.model.digest import Digest
 from staunch.model.image import Descriptor, PlatformImage
 from staunch.model.platform import Platform
 from staunch.ports import Store
-from staunch.publish.read import ImageSource, SourceImage, open_image
+
+if TYPE_CHECKING:
+    from staunch.publish.read import ImageSource, SourceImage
 
 EMPTY: Final = b"{}"  # image-spec, manifest.md, "Guidance for an Empty Descriptor"
 MEDIA_EMPTY: Final = "application/vnd.oci.empty.v1+json"
@@ -50,6 +52,8 @@ def read_sbom(
         UndecidedError: the image has no SBOM.
         UntrustedError: it is damaged, or is about another image.
     """
+    from staunch.publish.read import open_image
+
     with open_image(path) as source:
         image = source.image(platform)
         for digest in _referrers(source):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from staunch.model.finding import Level
+from staunch.model.level import Level
 
 __all__ = [
     "HINT",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from staunch.model.inventory import Confidence, FoundPackage
+from staunch.model.level import Level as Level
 
 
 class State(Enum):
@@ -32,22 +33,6 @@ class Disposition(Enum):
     NO_DSA = "no_dsa"
     UNIMPORTANT = "unimportant"
     FIX_IN_PRO = "fix_in_pro_only"
-
-
-class Level(Enum):
-    """Severity in words, worst last (``rank``)."""
-
-    UNKNOWN = "unknown"
-    NEGLIGIBLE = "negligible"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0 (unknown) to 5 (critical)."""
-        return list(Level).index(self)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from staunch.apps.cli.progress import size
 from staunch.apps.cli.testing import Tested
-from staunch.attest.trust import short_type
 from staunch.flows.build import BuildReport, Format, PlatformReport
 from staunch.model.entry import Kind
 from staunch.model.lock import Lock
@@ -164,6 +163,8 @@ class Build:
             f"  lock     {_near(self.lock_path)}",
         ]
         if self.report.signed:
+            from staunch.attest.trust import short_type
+
             kinds = dict.fromkeys(short_type(each.kind) for each in self.report.signed)
             words = ["signature" if "cosign/sign" in each else each for each in kinds]
             lines.append(f"  signed   {', '.join(words)}")

@@ -7,6 +7,7 @@ has (arrays, ``[[``, process substitution, substring expansion).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from staunch.assemble.scripts.syntax import (
     AndOr,
@@ -51,6 +52,7 @@ class Unreadable(Exception):  # noqa: N818 (it never leaves this package)
     """The text is no POSIX shell script; ``str()`` says why, with the line."""
 
 
+@lru_cache(maxsize=512)  # preinst scripts are followed twice
 def parse_shell(text: str) -> Block:
     """The syntax tree of a whole script.
 
