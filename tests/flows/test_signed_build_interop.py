@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from staunch.attest.provenance import BUILD_TYPE, read_provenance
-from staunch.flows.evidence import find_evidence
+from staunch.flows.evidence import find_evidence, read_small
+from staunch.flows.signing import put_bytes
+from staunch.flows.verify import manifests_of
+from staunch.formats import oci
 from staunch.formats.intoto import parse_statement
 from staunch.formats.lock import format_lock, parse_lock
 from staunch.publish.repository import open_layout
 from tests.support.cli import Staunch
 from tests.support.images import base_spec
+from tests.support.layouts import tar_of
 from tests.support.registry import registry
 from tests.support.tools import need
 
@@ -63,12 +67,55 @@ def test_a_signed_build_verifies(built):
     done = staunch(*words, "--json", **at).document
     assert [each["name"] for each in done["checks"]] == [
         "reference", "signature", "attestation provenance", "attestation spdx", "provenance",
+        "files", "files",
     ]  # fmt: skip
+    assert "paths are as listed" in done["checks"][5]["held"]
     assert "at each of 2 manifests" in done["checks"][3]["held"]
     assert done["digest"] == document["image"]["digest"]
     at["SOURCE_DATE_EPOCH"] = str(int(time.time()) + 200_000)
     late = staunch(*words, code=1, **at)
     assert "age: wanted at most 1 days, got 2.3" in late.out
+
+
+def test_files_that_the_sbom_does_not_list(built, tmp_path):
+    """Somebody who may write there, and even sign, puts a file into the signed image."""
+    staunch, folder, _ = built
+    at = {"cwd": folder, "COSIGN_PASSWORD": "pw"}
+    with open_layout(folder / "out/tiny") as source, open_layout(tmp_path / "e", write=True) as out:
+        image = manifests_of(source, source.images()[0])[0]
+        manifest = oci.parse_manifest(source.manifest(image))
+        config = json.loads(read_small(source, manifest.config, max_bytes=1 << 20))
+        extra = tar_of({"hello.txt": b"changed\n", "evil": b"x"})
+        config["rootfs"]["diff_ids"].append(f"sha256:{hashlib.sha256(extra).hexdigest()}")
+        for each in manifest.layers:
+            out.put(each, lambda each=each: source.stream(each))
+        layers = [*manifest.layers, put_bytes(out, oci.MEDIA_LAYER, extra)]
+        put = put_bytes(out, oci.MEDIA_CONFIG, json.dumps(config).encode())
+        evil = out.put_manifest(oci.MEDIA_MANIFEST, oci.manifest(put, layers), tag="latest")
+        for referrer in source.referrers(image.digest, artifact_type="application/spdx+json"):
+            about = oci.parse_manifest(source.manifest(referrer.descriptor))
+            for each in (about.config, *about.layers):
+                out.put(each, lambda each=each: source.stream(each))
+            data = oci.manifest(
+                about.config, about.layers, artifact_type=about.artifact_type, subject=evil
+            )
+            out.put_manifest(oci.MEDIA_MANIFEST, data)
+    staunch("sbom", "out/tiny", "--platform", "linux/amd64", "-o", tmp_path / "s.json", **at)
+    staunch("sign", tmp_path / "e", "--key", "release.key", **at)
+    staunch(
+        "attest", tmp_path / "e", "--type", "spdx", "--predicate", tmp_path / "s.json",
+        "--key", "release.key", **at,
+    )  # fmt: skip
+    done = staunch("verify", tmp_path / "e", "--key", "release.pub", code=4, cwd=folder)
+    assert "evil: extra" in done.out
+    assert "hello.txt: changed (content, mode), wanted sha256:" in done.out
+    staunch("verify", tmp_path / "e", "--key", "release.pub", "--no-files", cwd=folder)
+    staunch("copy", "out/tiny", tmp_path / "bare", "--no-referrers", cwd=folder)
+    staunch("sign", tmp_path / "bare", "--key", "release.key", **at)
+    words = ("verify", tmp_path / "bare", "--key", "release.pub")
+    staunch(*words, cwd=folder)
+    unknown = staunch(*words, "--files", code=3, cwd=folder)
+    assert "no trusted SBOM of sha256:" in unknown.out
 
 
 def test_signing_does_not_change_the_image(built, tmp_path):

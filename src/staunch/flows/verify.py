@@ -6,7 +6,7 @@
 4. A trusted provenance names the builder, source, lock and age that the policy asks for.
 5. Lineage, where a base is given: the image begins with the base's layers, and the base is signed.
 
-Whatever else is asked (files against the SBOM, a rebuild) is added by the command.
+6. The image's files are those that its attested SBOM names (``flows.verified_files``).
 """
 
 from __future__ import annotations

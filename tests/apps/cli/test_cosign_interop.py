@@ -305,7 +305,7 @@ def test_a_list_again_and_again(place):
     [
         ((), "name one image, or a list with --list"),
         (("x/y:1", "--accept"), "--state and --accept belong to --list"),
-        (("--list", "l", "--base", "x"), "--base and --bundle belong to a single image"),
+        (("--list", "l", "--base", "x"), "--base, --bundle and --files belong to a single image"),
         (("localhost/x:1",), "nobody is trusted"),
         (("localhost/x:1", "--key", "none.pub"), "there is no none.pub"),
     ],

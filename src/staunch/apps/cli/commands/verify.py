@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from staunch.flows.targets import Place
     from staunch.flows.verify import Verification
     from staunch.model.digest import Digest
+    from staunch.model.image import Descriptor
     from staunch.model.verdict import Verdict
     from staunch.ports import IdentityVerifier, Registries, Repository
 
@@ -37,6 +38,13 @@ _LIST_BYTES = 16 << 20
     "--base",
     metavar="TARGET",
     help="The image was built FROM this one, which must verify: tells how many layers are foreign.",
+)
+@click.option(
+    "--files/--no-files",
+    "files",
+    default=None,
+    help="Compare every file with the attested SBOM; reads the whole image. Default: if a trusted "
+    "SBOM is there.",
 )
 @click.option(
     "--bundle",
@@ -71,6 +79,7 @@ def command(
     state: Path | None,
     insecure: tuple[str, ...],
     *,
+    files: bool | None,
     accept: bool,
 ) -> int:
     """Verify who signed an image, and what is attested of it.
@@ -85,8 +94,8 @@ def command(
         raise click.UsageError("name one image, or a list with --list")
     if listed is None and (state is not None or accept):
         raise click.UsageError("--state and --accept belong to --list")
-    if listed is not None and (base is not None or bundle is not None):
-        raise click.UsageError("--base and --bundle belong to a single image")
+    if listed is not None and (base is not None or bundle is not None or files is not None):
+        raise click.UsageError("--base, --bundle and --files belong to a single image")
     trusted = signing.policy_of(policy, keys, attestations)
     known = signing.identities(trusted)
     now = SystemClock().now()
@@ -95,7 +104,7 @@ def command(
         if listed is not None:
             return _again(console, verifier, listed, state, accept=accept)
         assert target is not None  # noqa: S101 - for mypy: checked above
-        name, done = verifier.one(target, base, bundle)
+        name, done = verifier.one(target, base, bundle, files=files)
     document = {"schema": "staunch.dev/verify/v1", **_document(name, done.image.digest, done)}
     console.answer(document, _text(name, done), str(done.image.digest))
     return _code(done.verdict, damaged=done.damaged)
@@ -114,8 +123,12 @@ class _Verifier:
         self._policy, self._identities, self._registries = policy, identities, registries
         self._now = now
 
-    def one(self, target: str, base: str | None, bundle: Path | None) -> tuple[str, Verification]:
-        """One image with its reference, signatures, attestations, provenance and lineage."""
+    def one(
+        self, target: str, base: str | None, bundle: Path | None, *, files: bool | None
+    ) -> tuple[str, Verification]:
+        """One image with its reference, signatures, attestations, provenance, lineage and files."""
+        from dataclasses import replace
+
         from staunch.flows.targets import parse_place
 
         place = parse_place(target)
@@ -123,8 +136,10 @@ class _Verifier:
             done = self._verified(place, repository)
             name = f"{repository.name}@{done.image.digest}"
             if base is not None:
-                done = self._lineage(repository, done, base, bundle)
-        return name, done
+                checks = self._on_base(repository, done.image, base, bundle, files=files)
+            else:
+                checks = self._files(repository, done.image, None, files=files)
+        return name, replace(done, checks=(*done.checks, *checks))
 
     def look(
         self, reference: str, known: Digest | None
@@ -159,19 +174,44 @@ class _Verifier:
         done = verify_image(repository, image, self._policy, self._identities, self._now)
         return replace(done, checks=(reference, *done.checks))
 
-    def _lineage(
-        self, repository: Repository, done: Verification, base: str, bundle: Path | None
-    ) -> Verification:
-        from dataclasses import replace
-
+    def _on_base(
+        self,
+        repository: Repository,
+        image: Descriptor,
+        base: str,
+        bundle: Path | None,
+        *,
+        files: bool | None,
+    ) -> tuple[Check, ...]:
         from staunch.flows.targets import parse_place
         from staunch.flows.verify import check_lineage
+        from staunch.formats.oci import INDEXES
+        from staunch.model.verdict import Passed
 
         place = parse_place(base)
         with self._opened(place, bundle) as other:
             below = self._verified(place, other)
-            check = check_lineage(repository, done.image, below, other)
-        return replace(done, checks=(*done.checks, check))
+            lineage = check_lineage(repository, image, below, other)
+            single = below.image.media_type not in INDEXES
+            sure = isinstance(lineage.verdict, Passed) and single
+            under = (other, below.image) if sure else None
+            return (lineage, *self._files(repository, image, under, files=files))
+
+    def _files(
+        self,
+        repository: Repository,
+        image: Descriptor,
+        base: tuple[Repository, Descriptor] | None,
+        *,
+        files: bool | None,
+    ) -> tuple[Check, ...]:
+        from staunch.flows.verified_files import check_attested_files
+
+        if files is False:
+            return ()
+        return check_attested_files(
+            repository, image, self._policy, self._identities, base=base, asked=files is True
+        )
 
     @contextmanager
     def _opened(self, place: Place, bundle: Path | None) -> Iterator[Repository]:
