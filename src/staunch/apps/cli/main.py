@@ -23,6 +23,7 @@ VERBS = {
     "init": "Write a commented spec to begin with.",
     "images": "List the catalogue: specs that are ready to build.",
     "lock": "Resolve a spec to exact files, named by hash.",
+    "check": "Tell whether an image will run on a machine's driver and GPUs.",
     "build": "Build an image from a spec or a catalogue entry.",
     "test": "Run an image's own tests in a sandbox.",
     "run": "Run a command in an image, in a sandbox.",
