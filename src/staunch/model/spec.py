@@ -91,6 +91,14 @@ class PythonSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Accelerator:
+    """What the wheels must be made for: a CUDA version ("" = any), and GPUs by capability (90 = 9.0)."""
+
+    cuda: str = ""
+    capabilities: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FilesSpec:
     """A file or folder to copy, or the text of one file.
 
@@ -150,6 +158,7 @@ class ImageSpec:
     snapshot: datetime | None = None
     certificates: tuple[bytes, ...] = ()
     python: PythonSpec | None = None
+    accelerator: Accelerator | None = None
     files: tuple[FilesSpec, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     user: str = "65532"

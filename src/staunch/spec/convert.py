@@ -14,6 +14,7 @@ from staunch.errors import SpecError
 from staunch.model import limits
 from staunch.model.platform import Platform
 from staunch.model.spec import (
+    Accelerator,
     Bytecode,
     FilesSpec,
     Foundation,
@@ -66,6 +67,12 @@ def to_image(
         ),
         python=work.python(model.python, foundation, foundation_place) if model.python else None,
         files=work.files(model),
+        accelerator=None
+        if model.accelerator is None
+        else Accelerator(
+            model.accelerator.cuda or "",
+            tuple(int(each.removeprefix("sm_")) for each in model.accelerator.archs),
+        ),
         env=tuple(sorted(model.env.items())),
         user=model.user,
         workdir=model.workdir,

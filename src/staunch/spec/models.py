@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -34,6 +34,8 @@ _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[A-Za-z0-9.+~-]+)?")
 _SLICE = re.compile(r"[a-z0-9][a-z0-9+.-]+_[a-z0-9-]+")
 _USER = re.compile(r"([0-9]{1,9}|[a-z_][a-z0-9_-]{0,31})(:([0-9]{1,9}|[a-z_][a-z0-9_-]{0,31}))?")
+_CUDA = re.compile(r"[0-9]{1,2}(\.[0-9]{1,2})?")
+_ARCH = re.compile(r"sm_[0-9]{2,3}")
 _OWNER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
 _MODE = re.compile(r"0?[0-7]{3}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -305,14 +307,38 @@ def _variable(text: str) -> str:
     return text
 
 
-def _no_accelerator(value: object) -> object:
-    if value in (None, "none"):
-        return value
-    raise fault(
-        "accelerators are not available yet",
-        why="this version of Staunch builds images for the CPU",
-        mend="remove `accelerator:`, or write `accelerator: none`",
-    )
+def _accelerator(value: object) -> object:
+    return None if value == "none" else value
+
+
+def _cuda(text: str) -> str:
+    if not _CUDA.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no version of CUDA",
+            why="it has a major version, and a minor one if that matters",
+            mend='write it as in `cuda: "13.0"`',
+        )
+    return text
+
+
+def _arch(text: str) -> str:
+    if not _ARCH.fullmatch(text):
+        raise fault(
+            f"{_shown(text)} is no GPU architecture",
+            why="they are called by compute capability: sm_80 is 8.0, sm_120 is 12.0",
+            mend="write it as in `archs: [sm_90]`",
+        )
+    return text
+
+
+def _jit(text: str) -> str:
+    if text != "none":
+        raise fault(
+            f"`jit: {text[:20]}` is not available yet",
+            why="compilers for run time are not part of inference images in this version of Staunch",
+            mend="write `jit: none`, or build the profile training with `packages: [g++]`",
+        )
+    return text
 
 
 def _duration_value(text: str) -> timedelta:
@@ -412,6 +438,24 @@ class Python(_Model):
         default=[],
         description="Distributions that may stay behind their newest release because that one has "
         "no wheel or is too young.",
+    )
+
+
+class Accelerator(_Model):
+    """What the locked wheels must be made for; what they are is found out in any case."""
+
+    cuda: Annotated[str, AfterValidator(_cuda), _TEXT_OR_NUMBER] | None = Field(
+        default=None, description="Version of CUDA.", examples=["13.0"]
+    )
+    archs: Annotated[
+        list[Annotated[str, AfterValidator(_arch)]], _ONE_OR_MANY, _one_or_many("GPUs")
+    ] = Field(
+        default=[],
+        description="GPUs that there must be code for, by compute capability.",
+        examples=[["sm_90"]],
+    )
+    jit: Annotated[str, AfterValidator(_jit), WithJsonSchema({"enum": ["none"]})] = Field(
+        default="none", description="Compilers for run time: `none`."
     )
 
 
@@ -532,9 +576,9 @@ class Spec(_Model):
         default=[], description="PEM files with certificate authorities that the image is to trust."
     )
     python: Python | None = Field(default=None, description="The Python side; `{}` for it alone.")
-    accelerator: Annotated[
-        Any, BeforeValidator(_no_accelerator), WithJsonSchema({"enum": ["none"]})
-    ] = Field(default=None, description="`none`; accelerators are not available yet.")
+    accelerator: Annotated[Accelerator | None, BeforeValidator(_accelerator)] = Field(
+        default=None, description="What must hold of CUDA in the wheels; `none` for nothing."
+    )
     files: list[File] = Field(default=[], description="Files and folders of yours.")
     env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, _TEXT_OR_NUMBER]] = Field(
         default={}, description="Environment of the image's processes."

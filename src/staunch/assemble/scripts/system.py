@@ -234,12 +234,3 @@ def ischroot(shell: Shell, arguments: list[str]) -> int:
     """Yes."""
     del shell, arguments
     return 0
-
-
-@command("mountpoint", group=_GROUP)
-def mountpoint(shell: Shell, arguments: list[str]) -> int:
-    """``/proc`` and ``/sys`` are mounted where a script runs for real; nothing else is (0, 32)."""
-    places = [each for each in arguments if not each.startswith("-")]
-    if len(places) != 1 or set(arguments) - {"-q", "--quiet", *places}:
-        raise Unknowable(f"it calls mountpoint {' '.join(arguments)[:80]}")
-    return 0 if places[0].rstrip("/") in ("/proc", "/sys") else 32
