@@ -29,6 +29,7 @@ from staunch.ecosystems.script_only import SCRIPT_ONLY
 from staunch.errors import LostError, SpecError, UntrustedError
 from staunch.fetch.blobs import stored
 from staunch.flows.fit import fits
+from staunch.flows.gpu import Gpu, describe_gpu
 from staunch.flows.parallel import gathered
 from staunch.flows.sbom import attach_sbom
 from staunch.flows.world import World
@@ -79,6 +80,7 @@ class PlatformReport:
     described: Descriptor
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
+    gpu: Gpu | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,8 @@ def _platform(
         with timings.phase("check"):  # before anything leaves the store
             notes = check(assembled, written.elf, spec=spec, payloads=payloads)
     with timings.phase("describe"):
-        config = _config(spec, lock, platform, written.layers)
+        gpu = describe_gpu(spec, wheels, blobs, world.store)
+        config = _config(spec, lock, platform, written.layers, gpu)
         image = write_image(platform, written.layers, config, world.store)
         document = sbom(
             assembled,
@@ -274,7 +277,7 @@ def _platform(
             file_names=_file_names(packages, wheels, parts),
         )
         described = attach_sbom(world.store, image, document, file_list(assembled))
-    report = PlatformReport(assembled, image, document, described, skipped, notes)
+    report = PlatformReport(assembled, image, document, described, skipped, notes, gpu)
     return _Built(report, written.hits, written.misses)
 
 
@@ -445,17 +448,23 @@ def _assemble(
     return assembled, tuple(skipped)
 
 
-def _config(spec: ImageSpec, lock: Lock, platform: Platform, written: Sequence[Layer]) -> bytes:
+def _config(
+    spec: ImageSpec,
+    lock: Lock,
+    platform: Platform,
+    written: Sequence[Layer],
+    gpu: Gpu | None,
+) -> bytes:
     return oci.image_config(
         platform,
         written,
         created=lock.created,
-        env=tuple((environment(spec) | dict(spec.env)).items()),
+        env=tuple((environment(spec) | dict(gpu.env if gpu else ()) | dict(spec.env)).items()),
         user=spec.user,
         entrypoint=spec.entrypoint,
         cmd=spec.cmd,
         workdir=spec.workdir,
-        labels=(*spec.labels, *image_labels(spec)),
+        labels=image_labels(spec, gpu.labels if gpu else ()),
         history=tuple(f"staunch: {each.name}" for each in written),
     )
 

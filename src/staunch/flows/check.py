@@ -15,12 +15,13 @@ from staunch.ecosystems.cuda import (
     major_driver,
 )
 from staunch.errors import SpecError
+from staunch.flows.gpu import may_hold_gpu_code
 from staunch.flows.world import World
 from staunch.model.lock import Lock, LockedPlatform, LockedWheel
 from staunch.model.platform import Platform
 from staunch.model.spec import ImageSpec, Place, Profile, Request
 from staunch.model.verdict import Passed, Refused, Unknown, Verdict
-from staunch.ports import Verified
+from staunch.ports import Progress, Store, Verified
 
 __all__ = ["GpuCheck", "check_gpus", "cuda_of", "newest_that_fits"]
 
@@ -49,7 +50,7 @@ def check_gpus(
     spec: ImageSpec,
     lock: Lock,
     platform: Platform,
-    world: World,
+    store: Store,
     *,
     driver: str | None,
     gpus: Sequence[str],
@@ -76,7 +77,7 @@ def check_gpus(
         note = "nothing in it uses CUDA: it runs on any machine of its architecture"
         return GpuCheck(platform, None, (), Passed(), (note,))
     wheels = [each for each in locked.wheels if spec.profile in each.profiles]
-    libraries, absent = _libraries(wheels, world)
+    libraries, absent = _libraries(wheels, store)
     refused, unknown, notes = _driver(facts, driver)
     for name, capability in wanted.items():
         _gpu(name, capability, facts, driver, libraries, absent, refused, unknown, notes)
@@ -146,17 +147,19 @@ def _gpu(
         notes.append(f"{what}, once, when it is first used")
 
 
-def _libraries(wheels: Sequence[LockedWheel], world: World) -> tuple[Libraries, tuple[str, ...]]:
+def _libraries(wheels: Sequence[LockedWheel], store: Store) -> tuple[Libraries, tuple[str, ...]]:
     """GPU code of all wheels, and the names of those that are not in the store."""
     found: dict[str, tuple[GpuCode, ...]] = {}
     absent = []
     for wheel in wheels:
-        blob = world.store.blob(wheel.digest)
+        if not may_hold_gpu_code(wheel):
+            continue
+        blob = store.blob(wheel.digest)
         if blob is None:
             absent.append(wheel.name)
             continue
         verified = Verified(wheel.digest, blob, "lock hash")
-        found |= read_gpu_code(verified, world.store, what=wheel.filename)
+        found |= read_gpu_code(verified, store, what=wheel.filename)
     return found, tuple(absent)
 
 
@@ -167,6 +170,7 @@ def newest_that_fits(spec: ImageSpec, lock: Lock, world: World, driver: str) -> 
     """
     from staunch.flows.lock import lock as resolve
 
+    quiet = replace(world, progress=_Silent(world.progress))
     if spec.python is None:
         return None
     for major in known_majors():
@@ -184,13 +188,24 @@ def newest_that_fits(spec: ImageSpec, lock: Lock, world: World, driver: str) -> 
             allow_held_back=(*spec.python.allow_held_back, *map(_project, direct)),
         )
         try:
-            made = resolve(replace(spec, python=python), world, lock, None)
+            made = resolve(replace(spec, python=python), quiet, lock, None)
             facts = [cuda_of(each, spec.profile) for each in made.platforms]
         except SpecError:
             continue
         if all(each is None or each.major == major for each in facts):
             return made
     return None
+
+
+class _Silent:
+    """Progress without notes: what is held back is the point of the search."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.step, self.start = inner.step, inner.start
+        self.advance, self.finish = inner.advance, inner.finish
+
+    def note(self, text: str) -> None:
+        """Nothing."""
 
 
 def _project(requirement: str) -> str:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from staunch import spec as specs
 from staunch.ecosystems import foundations
+from staunch.ecosystems.cuda import cuda_facts
 from staunch.ecosystems.foundations import Archive, FoundationRelease
 from staunch.ecosystems.script_only import SCRIPT_ONLY
 from staunch.errors import SpecError, UndecidedError
@@ -34,6 +35,7 @@ from staunch.resolve.wheels import solve_wheels
 # What a training image has beyond the inference image's packages and Debian's Essential set.
 TRAINING = ("apt", "ca-certificates", "git", "procps")
 LOCALE = "libc-bin"  # holds C.UTF-8, which every image with a C library sets as LANG
+_SHOWN = 300  # characters of a reason
 TRAINING_PYTHON = ("python3", "python3-pip", "python3-venv")
 
 
@@ -192,6 +194,7 @@ def _platform(
     if spec.python is None:
         return LockedPlatform(platform, packages, (), lowered)
     wheels, held_back = _wheels(spec, release, platform, packages, world, now, before, upgrade)
+    cuda_facts(wheels)  # refuses two major versions in one process
     return LockedPlatform(platform, packages, wheels, (*lowered, *held_back))
 
 
@@ -313,13 +316,18 @@ def _wheels(
         )
     for held in solution.held_back:
         world.progress.note(
-            f"held back: {held.name} wanted {held.wanted}, got {held.got}: {held.why}"
+            f"held back: {held.name} wanted {held.wanted}, got {held.got}: {_short(held.why)}"
         )
     if solution.unknown_ages:
         world.progress.note(
             f"age unknown, so the cooldown could not be judged: {', '.join(solution.unknown_ages)}"
         )
     return solution.wheels, solution.held_back
+
+
+def _short(why: str) -> str:
+    """The beginning of a resolver's long explanation; the lock holds it whole."""
+    return why if len(why) <= _SHOWN else why[:_SHOWN].rsplit(" ", 1)[0] + " …"
 
 
 def _libc(packages: Sequence[LockedPackage]) -> str | None:

@@ -23,9 +23,11 @@ _MAX_TESTS = 1000
 _MAX_TIMEOUT_S = 86400.0
 
 
-def image_labels(spec: ImageSpec) -> tuple[tuple[str, str], ...]:
-    """The labels of an image made from ``spec``, sorted; the spec's own win."""
-    labels = {PROFILE: spec.profile.value, TITLE: spec.name}
+def image_labels(
+    spec: ImageSpec, more: Iterable[tuple[str, str]] = ()
+) -> tuple[tuple[str, str], ...]:
+    """The labels of an image made from ``spec``, and ``more``, sorted; the spec's own win."""
+    labels = {PROFILE: spec.profile.value, TITLE: spec.name, **dict(more)}
     if spec.summary:
         labels[DESCRIPTION] = spec.summary
     if spec.tests:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -311,6 +311,10 @@ def _accelerator(value: object) -> object:
     return None if value == "none" else value
 
 
+def _or_none(schema: dict[str, Any]) -> None:
+    schema.setdefault("anyOf", []).append({"const": "none"})
+
+
 def _cuda(text: str) -> str:
     if not _CUDA.fullmatch(text):
         raise fault(
@@ -577,7 +581,9 @@ class Spec(_Model):
     )
     python: Python | None = Field(default=None, description="The Python side; `{}` for it alone.")
     accelerator: Annotated[Accelerator | None, BeforeValidator(_accelerator)] = Field(
-        default=None, description="What must hold of CUDA in the wheels; `none` for nothing."
+        default=None,
+        description="What must hold of CUDA in the wheels; `none` for nothing.",
+        json_schema_extra=_or_none,
     )
     files: list[File] = Field(default=[], description="Files and folders of yours.")
     env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, _TEXT_OR_NUMBER]] = Field(

@@ -17,6 +17,7 @@ from staunch.model.part import Part, PartKind
 from staunch.model.spec import ImageSpec, Profile
 
 if TYPE_CHECKING:
+    from staunch.flows.gpu import Gpu
     from staunch.flows.run import TestReport
 
 __all__ = ["Build", "Move", "lock_document", "lock_text", "moves", "tests_text"]
@@ -138,6 +139,18 @@ class Build:
                 for on in platforms
                 for each in on.notes
             ],
+            "cuda": [
+                {
+                    "version": on.gpu.facts.version,
+                    "cudnn": on.gpu.facts.cudnn,
+                    "nccl": on.gpu.facts.nccl,
+                    "driver": on.gpu.facts.driver,
+                    "targets": list(on.gpu.targets),
+                    "platform": _platform(on),
+                }
+                for on in platforms
+                if on.gpu is not None
+            ],
             "held_back": _held_back(self.lock),
             "tests": {
                 "asked": self.tested.asked,
@@ -179,6 +192,8 @@ class Build:
         packed = sum(each.descriptor.size for each in layers)
         raw = sum(each.raw_size for each in layers)
         lines = [f"  size     {size(packed)} to pull, {size(raw)} unpacked  ({_platform(on)})"]
+        if on.gpu is not None:
+            lines.append(f"  gpu      {_gpu(on.gpu)}")
         inside = sorted(_inside(on), key=lambda each: (-each.bytes, each.part.id))
         files = sum(1 for each in on.assembled.entries if each.kind is not Kind.DIR)
         kinds = Counter(each.part.kind for each in inside)
@@ -242,6 +257,14 @@ class Build:
             shown = _near(self.spec.source)
             lines.append(f"  staunch lock {shown} --upgrade   # newer releases, when you want them")
         return lines
+
+
+def _gpu(gpu: Gpu) -> str:
+    facts = gpu.facts
+    told = [f"CUDA {facts.version}", f"driver {facts.driver or '(not known)'} or newer"]
+    told += [f"cuDNN {facts.cudnn}"] if facts.cudnn else []
+    told += [f"NCCL {facts.nccl}"] if facts.nccl else []
+    return ", ".join(told) + (f"; code for {' '.join(gpu.targets)}" if gpu.targets else "")
 
 
 def tests_text(report: TestReport, *, verbose: bool) -> str:

@@ -67,7 +67,7 @@ def command(
         wanted, store=store, offline=offline, jobs=None, progress=console.progress()
     ) as opened:
         lock = locking.standing_or_new(wanted, path, opened)
-        found = check_gpus(wanted, lock, chosen, opened, driver=driver, gpus=asked)
+        found = check_gpus(wanted, lock, chosen, opened.store, driver=driver, gpus=asked)
         other = None
         if isinstance(found.verdict, Refused) and driver is not None and not offline:
             other = newest_that_fits(wanted, lock, opened, driver)
