@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from staunch.attest.evidence import signature_statement, statement_envelope
+from staunch.attest.evidence import SIGNATURE_TYPE, signature_statement, statement_envelope
 from staunch.errors import SpecError
 from staunch.formats import dsse, intoto, oci, sigstore_bundle, simple_signing, strict_json
 from staunch.formats.dsse import Envelope, Signature
@@ -159,13 +159,14 @@ def _fingerprint(key: Signer) -> str:
 
 def _refer(repository: Repository, image: Descriptor, statement: bytes, bundle: bytes) -> Written:
     """The bundle as an artifact about ``image``, as cosign 3 writes it but for its time."""
-    kind = intoto.parse_statement(statement).predicate_type
+    predicate_type = intoto.parse_statement(statement).predicate_type
+    kind = "signature" if predicate_type == SIGNATURE_TYPE else predicate_type
     config = put_bytes(repository, MEDIA_EMPTY, EMPTY)
     layer = put_bytes(repository, sigstore_bundle.MEDIA_TYPE, bundle)
     data = oci.manifest(
         config,
         [layer],
-        ((_BUNDLE_CONTENT, "dsse-envelope"), (_BUNDLE_PREDICATE, kind)),
+        ((_BUNDLE_CONTENT, "dsse-envelope"), (_BUNDLE_PREDICATE, predicate_type)),
         artifact_type=sigstore_bundle.MEDIA_TYPE,
         subject=replace(image, annotations=()),
     )

@@ -179,8 +179,7 @@ class Build:
             from staunch.attest.trust import short_type
 
             kinds = dict.fromkeys(short_type(each.kind) for each in self.report.signed)
-            words = ["signature" if "cosign/sign" in each else each for each in kinds]
-            lines.append(f"  signed   {', '.join(words)}")
+            lines.append(f"  signed   {', '.join(kinds)}")
         for each in self.report.platforms:
             lines += self._platform(each, verbose=verbose)
         lines += self._tests()
