@@ -15,15 +15,16 @@ import os
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from staunch.adapters.advisory_db import APPLICATION, INDEXES, SCHEMA, TABLES, AdvisoryDatabase
 from staunch.errors import HostError, UntrustedError
-from staunch.formats.advisory_rows import advisory_row, affected_row, dump, feed_row
+from staunch.formats.advisory_rows import advisory_row, affected_row, dump, feed_of, feed_row
+from staunch.formats.feed_json import parse
 from staunch.model.advisory import (
     Advisory,
     Broken,
@@ -49,6 +50,7 @@ CREATE TABLE fact(namespace TEXT, package TEXT, record INTEGER, place INTEGER, b
 CREATE TABLE single(feed TEXT, kind TEXT, key TEXT, digest BLOB, body TEXT);
 CREATE TABLE broken(feed TEXT, place TEXT, why TEXT);
 CREATE TABLE removed(feed TEXT, key TEXT);
+CREATE TABLE removed_single(feed TEXT, kind TEXT, key TEXT);
 """
 _UNSAFE = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
 
@@ -100,6 +102,9 @@ class Change:
         self._old_broken = {name: old.broken(name) for name in self._old} if old else {}
         self._feeds: dict[str, tuple[Feed, bool]] = {}
         self._gone: set[str] = set()
+        self._old_content = old.content if old else ""
+        self._exact: set[str] = set()  # feeds of an exchange, described as they are
+        self._wanted_content = ""  # of an exchange: what must come out
         self._db = sqlite3.connect(scratch, isolation_level=None)
         self._db.executescript(_UNSAFE + _SCRATCH)
         self._number = 0
@@ -168,6 +173,76 @@ class Change:
         """Remove a feed; whether there was one."""
         self._gone.add(name)
         return name in self._old
+
+    def restore(self, lines: Iterable[bytes]) -> tuple[str, str]:
+        """Become the database that ``advisory_exchange.export_lines`` wrote, whole or by its difference.
+
+        Returns:
+            The content digest that it will have, and that of the base ("" for a whole one).
+
+        Raises:
+            UntrustedError: the lines are damaged, or the difference is from another database.
+        """
+        exchange = iter(lines)
+        content, base = _exchange_head(next(exchange, b""))
+        if base and base != (self._wanted_content or self._old_content):
+            raise UntrustedError(
+                "this difference does not fit the database",
+                why=f"it is from {base}, the database is {self._old_content or 'empty'}",
+                mend="import the whole exchange, or the differences in their order",
+            )
+        if self._feeds:
+            raise UntrustedError(
+                "two exchanges cannot be imported at once",
+                why="each must be checked against what it promises",
+                mend="import one after another",
+            )
+        if not base:
+            self._gone |= self._old.keys()
+        self._db.execute("BEGIN")
+        for line in exchange:
+            self._restore_line(exchange_line(line), whole=not base)
+        self._db.execute("COMMIT")
+        self._wanted_content = content
+        return content, base
+
+    def _restore_line(self, words: list[Any], *, whole: bool) -> None:
+        match words:
+            case ["feed", str(name), str(body)]:
+                self._feeds[name] = (feed_of(name, body), whole)
+                self._exact.add(name)
+            case ["broken", str(), str(), str()]:
+                self._db.execute("INSERT INTO broken VALUES (?, ?, ?)", words[1:])
+            case ["record", str(feed), str(key), str(name), str(body), [*facts]]:
+                if not all(
+                    isinstance(fact, list)
+                    and len(fact) == 3
+                    and all(isinstance(x, str) for x in fact)
+                    for fact in facts
+                ):
+                    raise bad_exchange("a record's facts are not of three words")
+                self._number += 1
+                digest = _digest(name, body, *(part for fact in facts for part in fact))
+                self._db.execute(
+                    "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
+                    (self._number, feed, key, name, digest, body),
+                )
+                self._db.executemany(
+                    "INSERT INTO fact VALUES (?, ?, ?, ?, ?)",
+                    [(fact[0], fact[1], self._number, n, fact[2]) for n, fact in enumerate(facts)],
+                )
+            case ["single", str(feed), str(kind), str(key), str(body)]:
+                self._db.execute(
+                    "INSERT INTO single VALUES (?, ?, ?, ?, ?)", (feed, kind, key, b"", body)
+                )
+            case ["-feed", str(name)]:
+                self._gone.add(name)
+            case ["-record", str(feed), str(key)]:
+                self._db.execute("INSERT INTO removed VALUES (?, ?)", (feed, key))
+            case ["-single", str(feed), str(kind), str(key)]:
+                self._db.execute("INSERT INTO removed_single VALUES (?, ?, ?)", (feed, kind, key))
+            case _:
+                raise bad_exchange(f"a line of another kind: {str(words)[:100]}")
 
     def _take(self, reading: Reading) -> tuple[Feed, list[Broken]]:
         seen = _Seen()
@@ -257,6 +332,8 @@ class Change:
             self._merge(out)
             _alias_groups(out)
             content = _content(out)
+            if self._wanted_content not in ("", content):
+                raise bad_exchange(f"it promises {self._wanted_content}, it gives {content}")
             out.execute("INSERT INTO meta VALUES ('content', ?)", (content,))
             out.execute("COMMIT")
             out.executescript(INDEXES)
@@ -293,11 +370,13 @@ class Change:
 
     def _write_feed(self, out: sqlite3.Connection, name: str, old: Feed | None) -> None:
         (number,) = out.execute("SELECT id FROM ids WHERE name = ?", (name,)).fetchone()
-        broken = {(each.where, each.why) for each in self._old_broken.get(name, ()) if old}
+        exact = name in self._exact
+        earlier = self._old_broken.get(name, ()) if old and not exact else ()
+        broken = {(each.where, each.why) for each in earlier}
         broken |= set(out.execute("SELECT place, why FROM new.broken WHERE feed = ?", (name,)))
         if name in self._feeds:
             feed, _ = self._feeds[name]
-            if old is not None:
+            if old is not None and not exact:
                 feed = _joined(out, number, old, feed)
         else:
             assert old is not None  # noqa: S101  names are those of old and new feeds
@@ -333,7 +412,9 @@ INSERT INTO fact SELECT namespace, package, number, place, body FROM (
 INSERT OR IGNORE INTO single SELECT feed, kind, key, body FROM (
     SELECT ids.id AS feed, kind, key, body, 1 AS src FROM new.single JOIN ids ON ids.name = single.feed
     UNION ALL
-    SELECT kept.id, kind, key, body, 0 FROM old.single JOIN kept ON kept.old = single.feed)
+    SELECT kept.id, kind, key, body, 0 FROM old.single JOIN kept ON kept.old = single.feed
+      WHERE NOT EXISTS (SELECT 1 FROM new.removed_single AS gone JOIN ids ON ids.name = gone.feed
+        WHERE ids.id = kept.id AND gone.kind = single.kind AND gone.key = single.key))
   ORDER BY kind, key, feed, src DESC, body DESC;
 """
 
@@ -392,6 +473,31 @@ def _single(item: KevEntry | EpssScore | Lifecycle | Support | ContentSet) -> tu
             return "content-set", f"{item.name}|{item.cpe}", dump(asdict(item))
         case _:
             assert_never(item)
+
+
+def exchange_line(line: bytes) -> list[Any]:
+    """The words of a line of an exchange."""
+    words = parse(line, what="the exchange of advisories")
+    if not isinstance(words, list):
+        raise bad_exchange("a line is no list")
+    return words
+
+
+def _exchange_head(line: bytes) -> tuple[str, str]:
+    match exchange_line(line) if line else []:
+        case ["advisories", 1, str(content), str(base)]:
+            return content, base
+        case words:
+            raise bad_exchange(f"it begins with {str(words)[:80]}")
+
+
+def bad_exchange(why: str) -> UntrustedError:
+    """The error for an exchange that is not what it should be."""
+    return UntrustedError(
+        "cannot read the exchange of advisories",
+        why=why,
+        mend="fetch it again; if it stays so, tell its publisher",
+    )
 
 
 def _digest(*parts: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from staunch.apps.cli import options
+from staunch.apps.cli import options, signing
 from staunch.apps.cli.console import Console, verb
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def command() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(_FORMATS),
+    type=click.Choice([*_FORMATS, "exchange"]),
     required=True,
     help="What the files are; see docs/advisories.md.",
 )
@@ -53,6 +53,8 @@ def command() -> None:
 @click.option(
     "--accept", is_flag=True, help="Take a feed although it shrank by a fifth or went back in time."
 )
+@signing.trusts
+@options.insecure_registry
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
@@ -63,11 +65,20 @@ def import_(
     retrieved: str,
     accept: bool,  # noqa: FBT001  click passes by name
     paths: tuple[Path, ...],
+    policy: Path | None,
+    attestations: tuple[str, ...],
+    keys: tuple[Path, ...],
+    insecure: tuple[str, ...],
 ) -> None:
     """Add feeds from files or folders to the database (made if missing).
 
-    All or nothing: a file that cannot be read leaves the database as it was.
+    All or nothing: a file that cannot be read leaves the database as it was. With `--format
+    exchange` PATH is what `staunch db export` wrote, in a layout or a registry, and `--key` names
+    who may have signed it.
     """
+    if format_ == "exchange":
+        _import_exchange(console, path, paths, policy, attestations, keys, insecure)
+        return
     from staunch.adapters.advisory_build import change
     from staunch.adapters.advisory_db import default_path
     from staunch.adapters.feed_files import feed_files
@@ -180,6 +191,135 @@ def update(
     return 3 if failed else 0
 
 
+def _import_exchange(
+    console: Console,
+    path: Path | None,
+    targets: tuple[Path, ...],
+    policy: Path | None,
+    attestations: tuple[str, ...],
+    keys: tuple[Path, ...],
+    insecure: tuple[str, ...],
+) -> None:
+    from staunch.adapters.advisory_build import change
+    from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+    from staunch.adapters.clock import SystemClock
+    from staunch.apps.cli.world import open_registries
+    from staunch.flows.advisory_exchange import read_lines
+    from staunch.flows.targets import open_target
+
+    trusted = signing.policy_of(policy, keys, attestations)
+    where = path or default_path()
+    with open_registries(insecure=insecure) as registries:
+        for target in targets:  # a whole one, then differences in their order
+            with open_target(str(target), registries) as found:
+                _, lines = read_lines(
+                    found.repository,
+                    found.descriptor,
+                    trusted,
+                    signing.identities(trusted),
+                    SystemClock().now(),
+                )
+                with change(where) as changing:
+                    changing.restore(lines)
+    with AdvisoryDatabase(where) as opened:
+        feeds, content = opened.feeds(), opened.content
+    document = {
+        "schema": "staunch.dev/db-import/v1",
+        "db": str(where),
+        "content": content,
+        "feeds": [_feed(each) for each in feeds],
+    }
+    lines_ = [f"{where}: {len(feeds)} feeds, {content}", *(f"  {_line(each)}" for each in feeds)]
+    console.answer(document, "\n".join(lines_))
+
+
+@verb(
+    "export",
+    epilog="Examples: `staunch db export registry.example.org/team/advisories:today --key release.key`; "
+    "`staunch db export out/advisories:today --since yesterday.db --key release.key`",
+)
+@database
+@click.option(
+    "--since",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write only what differs from this older database.",
+)
+@signing.signs
+@options.insecure_registry
+@options.store
+@click.argument("target")
+def export(
+    console: Console,
+    path: Path | None,
+    since: Path | None,
+    key: str | None,
+    passphrase_file: Path | None,
+    identity_token: Path | None,
+    trust_config: Path | None,
+    insecure: tuple[str, ...],
+    store: Path | None,
+    target: str,
+    *,
+    keyless: bool,
+) -> None:
+    """Write the database as a signed artifact into a registry or a layout.
+
+    The same database gives the same bytes. `--since` makes it a difference, which fits that older
+    database alone. Read it with `staunch db import --format exchange`.
+    """
+    from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+    from staunch.adapters.advisory_exchange import export_lines
+    from staunch.apps.cli.progress import size
+    from staunch.apps.cli.world import open_registries, open_store
+    from staunch.flows.advisory_exchange import export as exported
+    from staunch.flows.targets import open_place, parse_place
+
+    where = path or default_path()
+    signer = signing.signer_of(
+        key,
+        passphrase_file,
+        keyless=keyless,
+        identity_token=identity_token,
+        trust_config=trust_config,
+    )
+    with AdvisoryDatabase(where) as opened:
+        content = opened.content
+    base = ""
+    if since is not None:
+        with AdvisoryDatabase(since) as opened:
+            base = opened.content
+    place = parse_place(target)
+    tag = (place.reference.tag if place.reference else place.tag) or "latest"
+    kept = open_store(store)
+    with (
+        kept.session(),
+        open_registries(insecure=insecure) as registries,
+        open_place(place, registries, write=True) as repository,
+    ):
+        done = exported(
+            export_lines(where, since=since),
+            repository,
+            kept,
+            tag=tag,
+            signer=signer,
+            content=content,
+            base=base,
+        )
+    document = {
+        "schema": "staunch.dev/db-export/v1",
+        "target": target,
+        "digest": str(done.descriptor.digest),
+        "content": done.content,
+        "base": done.base,
+        "bytes": done.bytes,
+        "signer": signer.name,
+    }
+    kind = "difference" if since else "database"
+    text = f"{target}: {kind} of {size(done.bytes)}, {done.descriptor.digest}"
+    console.answer(document, text, str(done.descriptor.digest))
+
+
 def _source(text: str) -> Address:
     from staunch.flows.update import Address, public
 
@@ -271,3 +411,4 @@ def _moment(text: str) -> str:
 command.add_command(update)
 command.add_command(import_)
 command.add_command(status)
+command.add_command(export)
