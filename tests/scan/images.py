@@ -10,6 +10,10 @@ from staunch.model.inventory import FoundPackage, Inventory
 from tests.support.layouts import tar_of, write_layout
 
 OS_RELEASE = b'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n'
+SITE = "usr/lib/python3/dist-packages"
+METADATA = (
+    b"Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 5.4\nLicense: ZPL\n\nVersion: 9\n"
+)
 OPENSSL = b"""\
 Package: libssl3
 Status: install ok installed

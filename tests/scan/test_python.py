@@ -5,12 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from staunch.model.inventory import Confidence
-from tests.scan.images import inventory_of, names, only
-
-SITE = "usr/lib/python3/dist-packages"
-METADATA = (
-    b"Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 5.4\nLicense: ZPL\n\nVersion: 9\n"
-)
+from tests.scan.images import METADATA, SITE, inventory_of, names, only
 
 
 def test_a_wheel_with_its_files(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = ["VALUE_CHARACTERS", "items"]
 VALUE_CHARACTERS = 16 * limits.MIB  # of one element, or of one value that is no list
 
 _BLANK = re.compile(r"[ \t\r\n]*")
+_BEHIND = tuple(" \t\r\n,:]}")
 _DECODER = json.JSONDecoder()
 
 
@@ -105,8 +106,8 @@ class _Text:
     def value(self) -> object:
         """The next value, whole."""
         self.peek()
-        fault = "it ends too early"
         while True:
+            fault = ""
             try:
                 value, end = _DECODER.raw_decode(self._held, self._at)
             except RecursionError:
@@ -114,14 +115,16 @@ class _Text:
             except ValueError as error:
                 fault = str(error)[:200]
             else:
-                if end < len(self._held) or self._done:
+                # a number may go on in the next piece: `1`, `1.`, `1e`
+                if self._done or self._held[end : end + 1] in _BEHIND:
                     self._at = end
-                    return value  # a number may go on in the next piece
+                    return value
             size = len(self._held) - self._at
             if size > VALUE_CHARACTERS:
                 self.fail(f"one value has more than {VALUE_CHARACTERS} characters")
-            if not self._more(max(size, 1)):
+            if self._done:
                 self.fail(f"not JSON: {fault}")
+            self._more(max(size, 1))
 
     def elements(self) -> Iterator[object]:
         self.expect("[")

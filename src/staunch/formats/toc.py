@@ -29,6 +29,7 @@ from staunch.ports import Blob
 
 __all__ = ["Toc", "TocEntry", "TocFile", "has_toc", "read_toc"]
 
+_OLD = "io.containers.zstd-chunked.manifest-"  # how podman 4 named the two
 TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 TOC_BYTES = 128 * limits.MIB  # unpacked; some 300 bytes for each file
 CHUNK_BYTES = 64 * limits.MIB
@@ -87,8 +88,17 @@ class Toc:
 
 def has_toc(layer: Descriptor) -> bool:
     """Whether a layer's annotations lead to a table of a kind that is read here."""
-    names = {key for key, _ in layer.annotations}
-    return {MANIFEST_CHECKSUM, MANIFEST_POSITION} <= names or TOC_DIGEST in names
+    annotations = _annotations(layer)
+    chunked = MANIFEST_CHECKSUM in annotations and MANIFEST_POSITION in annotations
+    return chunked or TOC_DIGEST in annotations
+
+
+def _annotations(layer: Descriptor) -> dict[str, str]:
+    found = dict(layer.annotations)
+    for new, old in ((MANIFEST_CHECKSUM, "checksum"), (MANIFEST_POSITION, "position")):
+        if _OLD + old in found:
+            found.setdefault(new, found[_OLD + old])
+    return found
 
 
 def read_toc(layer: Descriptor, blob: Blob) -> Toc:
@@ -97,8 +107,8 @@ def read_toc(layer: Descriptor, blob: Blob) -> Toc:
     Raises:
         UntrustedError: it is not what the annotation promises, or damaged, or over a limit.
     """
-    annotations = dict(layer.annotations)
-    if MANIFEST_CHECKSUM in annotations:
+    annotations = _annotations(layer)
+    if MANIFEST_CHECKSUM in annotations and MANIFEST_POSITION in annotations:
         data, fetched = _chunked(annotations, blob)
         return Toc("zst", tuple(_Table(data, layer.size).entries()), fetched)
     data, fetched, end = _stargz(annotations[TOC_DIGEST], blob)
@@ -198,7 +208,7 @@ class _Table:
                 if isinstance(row, dict) and isinstance(offset := row.get("offset"), int)
             }
         )
-        return dict(zip(offsets, [*offsets[1:], self._end], strict=True))
+        return dict(zip(offsets, [*offsets, self._end][1:], strict=True))
 
 
 def _chunk(row: dict[str, object], ends: dict[int, int], file: dict[str, object]) -> TocChunk:

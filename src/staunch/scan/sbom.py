@@ -19,7 +19,7 @@ from staunch.scan.tree import shown
 __all__ = ["PACKAGES", "SBOM_BYTES", "inventory_of_sbom"]
 
 SBOM_BYTES = 1 * limits.GIB
-PACKAGES = 100_000  # a machine's packages and modules; each is kept
+PACKAGES = 200_000  # a machine's packages and modules; each is kept
 
 _SPDX = ("SPDX-2.2", "SPDX-2.3")
 _CYCLONE = ("1.4", "1.5", "1.6")
