@@ -38,6 +38,7 @@ from staunch.model.lock import (
 )
 from staunch.model.platform import Platform
 from staunch.model.spec import (
+    Accelerator,
     FilesSpec,
     Foundation,
     ImageSpec,
@@ -158,7 +159,11 @@ def test_credentials_and_places_of_this_machine_stay_here():
             indexes=("https://u:secret@wheels.example.org/simple?token=secret",),
             find_links=("/home/me/wheels/",),
         ),
-        files=(FilesSpec(Path("/home/me/app"), "/app", ("tests",), HERE),),
+        files=(
+            FilesSpec(Path("/home/me/app"), "/app", ("tests",), HERE),
+            FilesSpec(None, "/etc/x", (), HERE, b"secret?", (5, 6), 0o600),
+        ),
+        accelerator=Accelerator("13.0", (90,)),
         env=(("TOKEN", "secret"), ("A", "b")),
     )  # fmt: skip
     document = made(what)
@@ -170,7 +175,16 @@ def test_credentials_and_places_of_this_machine_stay_here():
     assert given["python"]["indexes"] == ["https://wheels.example.org/simple"]
     assert given["python"]["find-links"] == ["wheels"]
     assert given["python"]["requirements"] == ["x @ https://h.example.org/x.whl"]
-    assert given["files"] == [{"to": "/app", "exclude": ["tests"]}]
+    assert given["files"] == [
+        {"to": "/app", "exclude": ["tests"]},
+        {
+            "to": "/etc/x",
+            "content": str(Digest.of(b"secret?")),
+            "owner": "5:6",
+            "mode": "0600",
+        },
+    ]
+    assert given["accelerator"] == {"cuda": "13.0", "capabilities": [90]}
     assert given["env"] == ["A", "TOKEN"]
 
 

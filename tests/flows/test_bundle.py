@@ -418,6 +418,7 @@ def resigned(path, change, tmp_path):
         (lambda d: d["blobs"].append(d["blobs"][-1]), "they are not sorted, or one stands twice"),
         (lambda d: d["files"][0].update(name="../../x"), "'../../x' is no plain file name"),
         (lambda d: d["files"][0].update(name="a/b"), "'a/b' is no plain file name"),
+        (lambda d: d["files"][0].update(name="Images"), "'Images' is no plain file name"),
         (lambda d: d["files"][0].update(role="x"), "role: wanted 'file' or"),
         (lambda d: d["files"][0].update(size=1), "wanted the blob sha256:"),
         (lambda d: d["files"].append(d["files"][0]), "'release.pub' stands twice"),

@@ -160,7 +160,7 @@ def test_what_json_leaves_open_is_refused(parse):
     refused(parse, b'{"a": "\\ud800"}', "surrogates not allowed")
     refused(parse, b"[" * 100_000, "not JSON with one meaning")
     refused(parse, b'{"a":' * 70 + b"1" + b"}" * 70, "nested more than 64 deep")
-    refused(parse, b'{"a": 1e999}', "Out of range float values")
+    refused(parse, b'{"a": 1e999}', "1e999 is out of range")
     refused(parse, b"[]", "wanted an object")
     refused(parse, b"1" * 5000, "not JSON with one meaning")
     refused(parse, b"", "not JSON")

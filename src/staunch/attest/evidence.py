@@ -21,7 +21,7 @@ from staunch.errors import UndecidedError, UntrustedError
 from staunch.formats import dsse, intoto, simple_signing, strict_json
 from staunch.formats.dsse import Envelope
 from staunch.formats.intoto import Statement
-from staunch.formats.sigstore_bundle import Bundle, Certificates, KeyHint
+from staunch.formats.sigstore_bundle import Bundle, KeyHint
 from staunch.model.digest import Digest
 from staunch.model.verdict import Passed, Refused, Unknown, Verdict
 from staunch.ports import IdentityVerifier
@@ -81,19 +81,17 @@ class Judged:
 def judge(
     found: Sequence[Evidence],
     digest: Digest,
-    manifest: bytes,
     policy: TrustPolicy,
     identities: IdentityVerifier,
 ) -> tuple[Judged, ...]:
     """Judge each piece of evidence about the manifest ``digest``, in the order given."""
-    judge_one = _Judge(digest, manifest, policy, identities)
+    judge_one = _Judge(digest, policy, identities)
     return tuple(judge_one(each) for each in found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
     digest: Digest
-    manifest: bytes
     policy: TrustPolicy
     identities: IdentityVerifier
 
@@ -116,7 +114,8 @@ class _Judge:
         payload = simple_signing.parse_payload(content.payload)
         if content.certificate:
             reason = "keyless signatures in the tag scheme are not read; those in bundles are"
-            return Judged(place, "signature", Unknown((reason,)))
+            answer = Unknown if self.policy.identities else Refused
+            return Judged(place, "signature", answer((reason,)))
         judged = self._by_key(place, "signature", content.payload, content.signature, content.hint)
         return self._about(judged, (payload.digest,))
 
@@ -133,14 +132,9 @@ class _Judge:
 
     def _bundle(self, place: str, content: Bundle) -> Judged:
         if not isinstance(content.content, Envelope):
-            signed = content.content
-            if isinstance(content.signer, Certificates):
-                reason = "a keyless signature over the manifest itself is not read"
-                return Judged(place, "signature", Unknown((reason,)))
-            judged = self._by_key(
-                place, "signature", self.manifest, signed.signature, content.signer.hint
-            )
-            return self._about(judged, (signed.digest,))
+            # a key that signs files for others would sign whatever manifest they hand in
+            reason = "it is a signature over bytes, and no statement about an image"
+            return Judged(place, "", Refused((reason,)))
         if isinstance(content.signer, KeyHint):
             keyid = content.signer.hint
             signature = replace(content.content.signatures[0], keyid=keyid)
@@ -177,6 +171,9 @@ class _Judge:
 
     def _by_identity(self, place: str, statement: Statement, bundle: Bundle) -> Judged:  # 2
         kind = _kind(statement)
+        if not self.policy.identities:
+            reason = f"it is keyless: wanted one by {self.policy.signers}"
+            return Judged(place, kind, Refused((reason,)))
         try:
             signed = self.identities.identity(bundle.raw)
         except UndecidedError as e:

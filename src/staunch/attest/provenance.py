@@ -24,7 +24,7 @@ from staunch.model.digest import Digest
 from staunch.model.image import Assembled
 from staunch.model.lock import Lock, LockedPackage
 from staunch.model.purl import Purl
-from staunch.model.spec import ImageSpec, PythonSpec, RepositorySpec
+from staunch.model.spec import Accelerator, FilesSpec, ImageSpec, PythonSpec, RepositorySpec
 
 __all__ = ["BUILD_TYPE", "PREDICATE_TYPE", "Invocation", "Provenance", "files_digest", "provenance", "read_provenance"]  # fmt: skip
 
@@ -151,7 +151,8 @@ def _external(spec: ImageSpec, invocation: Invocation) -> dict[str, object]:
         "certificates": [str(Digest.of(each)) for each in spec.certificates],
         "snapshot": encode_time(spec.snapshot) if spec.snapshot else None,
         "python": _python(spec.python) if spec.python else None,
-        "files": [{"to": each.target, "exclude": list(each.exclude)} for each in spec.files],
+        "accelerator": _accelerator(spec.accelerator) if spec.accelerator else None,
+        "files": [_files(each) for each in spec.files],
         "env": sorted(name for name, _ in spec.env),
         "user": spec.user,
         "workdir": spec.workdir,
@@ -167,6 +168,23 @@ def _external(spec: ImageSpec, invocation: Invocation) -> dict[str, object]:
         "spec": given,
         **({"source": _redacted(invocation.source)} if invocation.source else {}),
     }
+
+
+def _accelerator(each: Accelerator) -> dict[str, object]:
+    return {"cuda": each.cuda, "capabilities": list(each.capabilities)}
+
+
+def _files(each: FilesSpec) -> dict[str, object]:
+    found: dict[str, object] = {"to": each.target}
+    if each.exclude or each.ignore:
+        found["exclude"] = [*each.exclude, *each.ignore]
+    if each.content is not None:
+        found["content"] = str(Digest.of(each.content))
+    if each.owner != (0, 0):
+        found["owner"] = f"{each.owner[0]}:{each.owner[1]}"
+    if each.mode is not None:
+        found["mode"] = f"{each.mode:04o}"
+    return found
 
 
 def _repository(each: RepositorySpec) -> dict[str, object]:

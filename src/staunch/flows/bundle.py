@@ -154,7 +154,7 @@ def _plan_lock(
 
 
 def _plan_file(plan: Plan, role: str, name: str, data: bytes) -> None:
-    if bundle.plain_name(name) != name or name.lower() == "images":
+    if bundle.plain_name(name) != name or name.lower() == bundle.IMAGES:
         raise SpecError(
             f"a bundle cannot hold a file called {name[:80]!r}",
             why="it has characters other than letters, digits and `._+~@-`, or is `images`",
@@ -294,7 +294,7 @@ def verified_bundle(
     def verify(data: bytes, signature: bytes) -> None:
         content = sigstore_bundle.parse_bundle(signature, what="the bundle's signature")
         found = (Evidence(bundle.SIGNATURE, content),)
-        judged = judge(found, Digest.of(data), data, policy, identities)[0]
+        judged = judge(found, Digest.of(data), policy, identities)[0]
         if not isinstance(judged.verdict, Passed):
             raise UntrustedError(
                 f"the bundle {path} is not trusted", why=describe(judged), mend=_MEND
@@ -384,7 +384,7 @@ def _lay_out(
     progress.step(f"laying out {listed.name}")
     source = opened.repository(listed.name)
     names = {digest: [tag for tag, on in listed.tags if on == digest] for _, digest in listed.tags}
-    with open_layout(out / "images" / folder, write=True, image_name=listed.name) as layout:
+    with open_layout(out / bundle.IMAGES / folder, write=True, image_name=listed.name) as layout:
         for manifest in listed.manifests:
             data = source.manifest(manifest)
             if manifest.media_type not in oci.INDEXES:
@@ -393,7 +393,7 @@ def _lay_out(
                     layout.put(blob, _of_repository(source, blob))
             for tag in names.get(manifest.digest, [""]):
                 layout.put_manifest(manifest.media_type, data, tag=tag)
-    return listed.name, Path("images") / folder
+    return listed.name, Path(bundle.IMAGES) / folder
 
 
 def _write_file(opened: OpenedBundle, each: File, out: Path) -> str:

@@ -66,7 +66,7 @@ def _sbom(
 ) -> bytes | None:
     """The SPDX document that a trusted signer attested, if it names a list of files."""
     found = find_evidence(repository, image.digest)
-    judged = judge(found, image.digest, repository.manifest(image), policy, identities)
+    judged = judge(found, image.digest, policy, identities)
     return next(_documents(judged), None)
 
 

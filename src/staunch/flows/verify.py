@@ -96,9 +96,9 @@ def verify_image(
         UntrustedError: the manifest is not what its digest says.
         UndecidedError: the repository cannot be asked.
     """
-    manifest = repository.manifest(image)
+    repository.manifest(image)  # it is what its digest says
     found = find_evidence(repository, image.digest)
-    judged = judge(found, image.digest, manifest, policy, identities)
+    judged = judge(found, image.digest, policy, identities)
     checks = [check_signature(judged, policy)]
     for check in check_attestations(judged, policy):
         inner = check if isinstance(check.verdict, Passed) else None
@@ -123,8 +123,7 @@ def _on_each(
     children = manifests_of(repository, image) if image.media_type in oci.INDEXES else ()
     for each in children:
         found = find_evidence(repository, each.digest)
-        manifest = repository.manifest(each)
-        judged = judge(found, each.digest, manifest, policy, identities)
+        judged = judge(found, each.digest, policy, identities)
         same = [one for one in check_attestations(judged, policy) if one.name == check.name]
         if not same or not isinstance(same[0].verdict, Passed):
             return check

@@ -114,8 +114,7 @@ def attested_vex(
     gaps: list[Gap] = []
     for image in images:
         found = find_evidence(repository, image.digest)
-        manifest = repository.manifest(image) if found else b""
-        for each in judge(found, image.digest, manifest, policy, identities):
+        for each in judge(found, image.digest, policy, identities):
             statement = each.statement
             if statement is None or not statement.predicate_type.startswith((_OPENVEX, _CYCLONEDX)):
                 continue

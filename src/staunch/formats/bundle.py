@@ -25,6 +25,7 @@ SCHEMA: Final = "staunch.dev/bundle/v1"
 TYPE: Final = "https://staunch.dev/bundle/v1"  # predicate type of the statement about it
 CONTENTS, SIGNATURE = "bundle.json", "bundle.sig"
 CONTENTS_BYTES: Final = 64 * limits.MIB
+IMAGES: Final = "images"  # the folder that importing makes beside the files
 ROLES: Final = ("file", "lock", "package", "trust")
 _MANY = 200_000
 _REPOSITORIES = 10_000
@@ -181,7 +182,7 @@ def _manifest(node: Node, sizes: dict[Digest, int]) -> Descriptor:
 def _file(node: Node, sizes: dict[Digest, int]) -> File:
     node.only("role", "name", "digest", "size")
     name = node["name"].text()
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name.lower() == IMAGES:
         node["name"].fail(f"{name[:80]!r} is no plain file name")
     found = File(
         node["role"].constant(*ROLES), name, node["digest"].digest(), node["size"].number()

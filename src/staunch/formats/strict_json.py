@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, TypeVar
@@ -48,9 +49,11 @@ def read(data: bytes, *, what: str, mend: str, max_bytes: int) -> Node:
     if len(data) > max_bytes:
         top.fail(f"it has {len(data):,} bytes; the limit is {max_bytes:,}")
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
-        # neither half a surrogate pair is text, nor 1e999 a number
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        value = json.loads(
+            data, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
+        if b"\\u" in data:  # half a surrogate pair is no text
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as e:
         top.fail(f"not JSON with one meaning: {str(e)[:200]}")
     if not isinstance(value, dict):
@@ -205,6 +208,13 @@ def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is out of range")
+    return value
 
 
 def _deeper(value: object, most: int) -> bool:

@@ -115,7 +115,7 @@ class OpenedBundle:
     path: Path
     contents: Contents
     _file: _File
-    _places: Mapping[Digest, int]
+    _places: Mapping[Digest, tuple[int, int]]  # offset and size
 
     def read(self, digest: Digest, *, max_bytes: int) -> bytes:
         """A small blob whole, hashed again.
@@ -123,10 +123,10 @@ class OpenedBundle:
         Raises:
             UntrustedError: it is larger than ``max_bytes``, or was changed since.
         """
-        size = dict(self.contents.blobs)[digest]
+        offset, size = self._places[digest]
         if size > max_bytes:
             _refuse(self.path, f"{digest} has {size:,} bytes; the limit is {max_bytes:,}")
-        data = self._file.pread(size, self._places[digest])
+        data = self._file.pread(size, offset)
         if Digest.of(data) != digest:
             _refuse(self.path, f"it was changed: wanted {digest}, got {Digest.of(data)}")
         return data
@@ -142,7 +142,12 @@ class OpenedBundle:
 
     def blob(self, digest: Digest) -> Blob:
         """A blob for reading at any place; not hashed again."""
-        return _Part(self._file, self._places[digest], dict(self.contents.blobs)[digest])
+        return _Part(self._file, *self._places[digest])
+
+    def size(self, digest: Digest) -> int | None:
+        """How many bytes a blob has, or None if it is not here."""
+        found = self._places.get(digest)
+        return found[1] if found else None
 
     def repository(self, name: str) -> BundledRepository:
         """The images of one repository.
@@ -193,7 +198,7 @@ def open_bundle(path: Path, verify: Callable[[bytes, bytes], None]) -> Iterator[
             got = _hash(member)
             if got != digest:
                 _refuse(path, f"{wanted}: wanted {digest}, got {got}")
-            places[digest] = member.offset
+            places[digest] = (member.offset, size)
         extra = next(members, None)
         if extra is not None:  # 4
             _refuse(path, f"it holds {extra.name[:100]!r}, which is not listed")
@@ -293,12 +298,15 @@ class _Part:
         return self._file.pread(max(0, min(size, self._size - offset)), self._offset + offset)
 
 
-@dataclass(frozen=True, slots=True)
 class BundledRepository:
     """ports.Repository over a bundle; nothing can be added."""
 
-    _bundle: OpenedBundle
-    _listed: bundle.Repository
+    def __init__(self, opened: OpenedBundle, listed: bundle.Repository) -> None:
+        """Made by ``OpenedBundle.repository``."""
+        self._bundle, self._listed = opened, listed
+        self._tags = dict(listed.tags)
+        self._manifests = {each.digest: each for each in listed.manifests}
+        self._about: dict[Digest, list[Referrer]] | None = None
 
     @property
     def name(self) -> str:
@@ -307,13 +315,14 @@ class BundledRepository:
 
     def tags(self) -> Iterator[str]:
         """Sorted."""
-        return iter([tag for tag, _ in self._listed.tags])
+        return iter(self._tags)
 
     def resolve(self, name: str) -> Descriptor | None:
         """The manifest that a tag or digest names."""
-        tagged = dict(self._listed.tags).get(name)
-        digest = str(tagged) if tagged is not None else name
-        return next((each for each in self._listed.manifests if str(each.digest) == digest), None)
+        digest = self._tags.get(name)
+        if digest is None and name.startswith("sha256:"):
+            digest = Digest.parse(name)
+        return self._manifests.get(digest) if digest is not None else None
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         """A manifest or index, whole.
@@ -337,18 +346,31 @@ class BundledRepository:
 
     def referrers(self, subject: Digest, *, artifact_type: str = "") -> tuple[Referrer, ...]:
         """What is said about a manifest, sorted by digest."""
-        found = []
-        for each in sorted(self._listed.manifests, key=lambda each: each.digest):
+        if self._about is None:
+            self._about = self._referring()
+        return tuple(
+            each
+            for each in self._about.get(subject, ())
+            if artifact_type in ("", each.artifact_type)
+        )
+
+    def _referring(self) -> dict[Digest, list[Referrer]]:
+        """Every manifest with a subject, by that."""
+        found: dict[Digest, list[Referrer]] = {}
+        for digest in sorted(self._manifests):
+            each = self._manifests[digest]
             if each.media_type in oci.INDEXES:
                 continue
             manifest = oci.parse_manifest(self.manifest(each))
-            if manifest.subject == subject and artifact_type in ("", manifest.artifact_type):
-                found.append(Referrer(each, manifest.artifact_type))
-        return tuple(found)
+            if manifest.subject is not None:
+                found.setdefault(manifest.subject, []).append(
+                    Referrer(each, manifest.artifact_type)
+                )
+        return found
 
     def has(self, descriptor: Descriptor) -> bool:
         """Whether the bundle holds it, of that size."""
-        return dict(self._bundle.contents.blobs).get(descriptor.digest) == descriptor.size
+        return self._bundle.size(descriptor.digest) == descriptor.size
 
     def put(
         self,

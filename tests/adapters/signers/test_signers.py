@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from staunch.adapters.runner import ProcessRunner
 from staunch.adapters.signers.choose import choose_signer
-from staunch.adapters.signers.command import CheckedSigner
+from staunch.adapters.signers.command import CheckedSigner, _ask
 from staunch.adapters.signers.files import generate_key, load_key
 from staunch.errors import HostError, SpecError, UndecidedError, UntrustedError
 from staunch.formats.public_key import PublicKey
@@ -186,6 +186,15 @@ def test_programs_that_fail(tmp_path, text, kind, words):
         choose_signer(f"command:{script(tmp_path, text)} --pin 1234", never, ProcessRunner())
     assert words in str(caught.value)
     assert "1234" not in str(caught.value)
+
+
+def test_a_program_that_never_answers(tmp_path):
+    """Its arguments are not told: they may hold a PIN."""
+    argv = (str(script(tmp_path, "#!/bin/sh\nsleep 60\n")), "--pin", "1234")
+    with pytest.raises(UndecidedError, match=r"it was stopped after 0\.2 s") as caught:
+        _ask(ProcessRunner(), argv, "sign", b"", timeout_s=0.2)
+    assert "1234" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_a_program_whose_signatures_do_not_verify(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from staunch.adapters.runner import DeadlineError
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.formats.public_key import PublicKey
 from staunch.model import limits
@@ -89,10 +90,24 @@ def command_signer(line: str, runner: Runner) -> CheckedSigner:
     return CheckedSigner(CommandSigner(argv, key.der, runner))
 
 
-def _ask(runner: Runner, argv: tuple[str, ...], word: str, message: bytes) -> bytes:
-    done = runner.run(
-        [*argv, word], stdin=message, timeout_s=_TIMEOUT_S, max_output_bytes=_OUTPUT_BYTES
-    )
+def _ask(
+    runner: Runner,
+    argv: tuple[str, ...],
+    word: str,
+    message: bytes,
+    *,
+    timeout_s: float = _TIMEOUT_S,
+) -> bytes:
+    try:
+        done = runner.run(
+            [*argv, word], stdin=message, timeout_s=timeout_s, max_output_bytes=_OUTPUT_BYTES
+        )
+    except DeadlineError:  # whose message tells the arguments
+        raise UndecidedError(
+            f"{argv[0]} did not answer",
+            why=f"it was stopped after {timeout_s:g} s",
+            mend=f"run it by hand with the argument `{word}`",
+        ) from None
     if done.returncode != 0 or not done.stdout:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise UndecidedError(
