@@ -57,7 +57,11 @@ def catalogue(view: View) -> Catalogue:
     unopened = view.read_deferred(lambda path, _: not owners.has(path))
     run(CONTENTS)
     packages = [
-        replace(find.package, files=count, owner="" if find.system else owners.system(find.package))
+        replace(
+            owners.dated(find.package),
+            files=count,
+            owner="" if find.system else owners.system(find.package),
+        )
         for find, count in finds
     ]
     unowned, executables = owners.rest()

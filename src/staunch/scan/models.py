@@ -212,10 +212,11 @@ class _Scanner:
         done = 0  # bytes of the member that are no longer held
         while True:
             at = self._held.find(_DESCRIPTOR)
-            while at >= 0 and at + 24 <= len(self._held):
+            while at >= 0 and at + 28 <= len(self._held):
                 for width in (8, 4):
                     size = int.from_bytes(self._held[at + 8 : at + 8 + width], "little")
-                    if size == done + at:
+                    behind = self._held[at + 8 + 2 * width : at + 12 + 2 * width]
+                    if size == done + at and behind in (_LOCAL, _CENTRAL):
                         body = b"".join([*parts, self._held[:at]]) if size <= keep else None
                         self._held = self._held[at + 8 + 2 * width :]
                         return body
@@ -224,7 +225,7 @@ class _Scanner:
             if not more:
                 self._held = b""
                 return None
-            cut = max(0, len(self._held) - 23) if at < 0 else at
+            cut = max(0, len(self._held) - 27) if at < 0 else at
             if done + cut <= keep:
                 parts.append(self._held[:cut])
             done += cut

@@ -138,7 +138,7 @@ def _package(
     confidence = Confidence.HIGH
     if text:
         try:
-            purl = Purl.parse(text)
+            purl = Purl.parse(text.partition("#")[0])  # a subpath is a place inside the package
         except SpecError as fault:
             return Gap("sbom", shown(name or text), f"its purl {shown(text)[:200]!r}: {fault.why}")
     elif name:
