@@ -80,6 +80,7 @@ def write_layers(
     *,
     threads: int = 2,
     progress: Progress | None = None,
+    beside: Callable[[Mapping[str, ElfFacts]], None] | None = None,
 ) -> WrittenLayers:
     """Write what the store lacks of these layers and give them all.
 
@@ -91,13 +92,15 @@ def write_layers(
         encoder: of all layers.
         threads: bounds work that runs at once; the bytes are the same for every number.
         progress: is told of payload bytes, one piece of work per layer.
+        beside: is called with ``WrittenLayers.elf`` once every segment is there, while other
+            threads still join layers; what it raises ends the work.
 
     Raises:
         UntrustedError: a payload is not what its package promised. Nothing of it stays.
         HostError: disk full, no permission.
     """
     with _Run(reader_of, store, encoder, threads, progress) as run:
-        return run.all(plans)
+        return run.all(plans, beside)
 
 
 @dataclass(slots=True)
@@ -144,7 +147,11 @@ class _Run:
             self._tasks.shutdown(cancel_futures=True)
         self._workers.close()
 
-    def all(self, plans: Sequence[LayerPlan]) -> WrittenLayers:
+    def all(
+        self,
+        plans: Sequence[LayerPlan],
+        beside: Callable[[Mapping[str, ElfFacts]], None] | None,
+    ) -> WrittenLayers:
         """Look up, write missing segments (largest first), then assemble missing layers."""
         known = [self._known(plan) for plan in plans]
         todo = {
@@ -161,14 +168,21 @@ class _Run:
             each.plan.key: self._begin(partial(self._assemble, each, waits))
             for waits, each in _soonest(todo.values(), missing, written)
         }
-        self._settled([*written.values(), *made.values()])
+        try:
+            self._settled(list(written.values()))
+            for new in missing:
+                self._elf |= facts(new.plan, self._store)
+            if beside is not None:
+                beside(self._elf)
+        except BaseException:
+            self._workers.stop()
+            raise
+        self._settled(list(made.values()))
         by_key = {key: future.result() for key, future in made.items()}
         layers = tuple(
             by_key[plan.key] if layer is None else layer
             for plan, layer in zip(plans, known, strict=True)
         )
-        for new in missing:
-            self._elf |= facts(new.plan, self._store)
         total = sum(len(plan.segments) for plan in plans)
         return WrittenLayers(layers, total - len(missing), len(missing), self._elf)
 

@@ -70,6 +70,7 @@ def sbom(
     seed: Digest,
     staunch_version: str,
     file_names: Mapping[str, str] | None = None,
+    files: Digest | None = None,
 ) -> bytes:
     """The SPDX 2.3 document, as JSON, of one platform's image. A function of its arguments alone.
 
@@ -80,11 +81,12 @@ def sbom(
         seed: digest of the image's manifest; makes the namespace unique.
         staunch_version: of what made it.
         file_names: of parts as downloaded, by ``Part.id``, where known.
+        files: digest of ``file_list(assembled)``, where it was made already.
 
     Raises:
         UntrustedError: a package's own metadata cannot be read.
     """
-    files = Digest.of(file_list(assembled))
+    files = files or Digest.of(file_list(assembled))
     root = _root(assembled.platform, name, seed, files)
     described = [part for part in assembled.parts if part.kind is not PartKind.PACK]
     dependencies = _Dependencies(assembled)

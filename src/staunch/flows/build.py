@@ -37,6 +37,7 @@ from staunch.formats import oci, zstd
 from staunch.formats.encoder import encoder
 from staunch.formats.labels import image_labels
 from staunch.model.digest import Digest
+from staunch.model.elf import ElfFacts
 from staunch.model.entry import Entry
 from staunch.model.image import Assembled, Descriptor, Layer, PlatformImage
 from staunch.model.lock import Lock, LockedPackage, LockedWheel
@@ -252,7 +253,16 @@ def _platform(
             )
         code = encoder(options.compression)
         plans = plan_layers(assembled, code)
-        with timings.phase("layers"):
+        notes: tuple[Note, ...] = ()
+        files = b""
+
+        def closing(elf: Mapping[str, ElfFacts]) -> None:  # before anything leaves the store
+            nonlocal notes, files
+            with timings.phase("check"):
+                notes = check(assembled, elf, spec=spec, payloads=payloads)
+            files = file_list(assembled)
+
+        with timings.phase("layers"):  # the checks, which run beside, included
             world.progress.step("writing layers")
             written = write_layers(
                 plans,
@@ -261,9 +271,8 @@ def _platform(
                 code,
                 threads=world.threads,
                 progress=world.progress,
+                beside=closing,
             )
-        with timings.phase("check"):  # before anything leaves the store
-            notes = check(assembled, written.elf, spec=spec, payloads=payloads)
     with timings.phase("describe"):
         gpu = describe_gpu(spec, wheels, blobs, world.store)
         config = _config(spec, lock, platform, written.layers, gpu)
@@ -275,8 +284,9 @@ def _platform(
             seed=image.manifest.digest,
             staunch_version=__version__,
             file_names=_file_names(packages, wheels, parts),
+            files=Digest.of(files),
         )
-        described = attach_sbom(world.store, image, document, file_list(assembled))
+        described = attach_sbom(world.store, image, document, files)
     report = PlatformReport(assembled, image, document, described, skipped, notes, gpu)
     return _Built(report, written.hits, written.misses)
 

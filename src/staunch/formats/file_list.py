@@ -36,6 +36,7 @@ _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
 _UNSAFE = re.compile(r"[\\\t\n\r]")
 _BACK: Final = {value[1]: key for key, value in _ESCAPES.items()}
 _KINDS: Final = {kind.value: kind for kind in Kind}
+_WORDS: Final = {kind: kind.value for kind in Kind}
 
 
 def write_file_list(entries: Iterable[Entry]) -> bytes:
@@ -44,9 +45,17 @@ def write_file_list(entries: Iterable[Entry]) -> bytes:
 
 
 def _line(entry: Entry) -> str:
-    digest = entry.digest.hex if entry.digest is not None else "-"
-    head = f"{entry.kind.value}\t{entry.mode:04o}\t{entry.uid}:{entry.gid}\t{digest}"
-    line = f"{head}\t{entry.owner or '-'}\t{_escaped(entry.path)}"
+    digest = entry.digest
+    path = entry.path
+    line = "%s\t%04o\t%d:%d\t%s\t%s\t%s" % (  # noqa: UP031 - twice as fast, for 10,000s of lines
+        _WORDS[entry.kind],
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        "-" if digest is None else digest.hex,
+        entry.owner or "-",
+        _escaped(path) if _UNSAFE.search(path) else path,
+    )
     if entry.link or entry.xattrs:
         line += f"\t{_escaped(entry.link)}"
     if entry.xattrs:
