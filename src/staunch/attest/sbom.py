@@ -183,6 +183,7 @@ def _package(part: Part, present: Mapping[str, Entry], file_name: str) -> SpdxPa
 def _remarks(part: Part, present: Mapping[str, Entry]) -> Iterator[str]:
     """What a reader of the SBOM should know of what became of the package."""
     published = {entry.path for entry in part.entries if entry.kind is not Kind.DIR}
+    published.update(part.left_out.paths if part.left_out is not None else ())
     gone = len(published - present.keys())
     if gone and part.kind in {PartKind.DEB, PartKind.WHEEL}:
         yield f"{gone} of {len(published)} paths as published are not in the image"

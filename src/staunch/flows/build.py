@@ -21,6 +21,7 @@ from staunch.assemble.interpreter import interpreter
 from staunch.assemble.layer_write import write_layers
 from staunch.assemble.layers import plan_layers
 from staunch.assemble.payloads import Payloads
+from staunch.assemble.rules.registry import early
 from staunch.assemble.wheel import WheelReader
 from staunch.assemble.wheel_record import stored_wheel_part
 from staunch.attest.sbom import file_list, sbom
@@ -370,6 +371,7 @@ def _parts(
     world: World,
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """What each package holds: the image's parts, and the byte compiler's."""
+    left_out = early(spec)
 
     def deb(each: LockedPackage) -> Part:
         verified = sources.blobs[each.digest]
@@ -379,7 +381,9 @@ def _parts(
     def wheel(each: LockedWheel) -> Part:
         blob = sources.blobs[each.digest]
         with _named(f"{each.name} {each.version} (wheel)"):
-            return stored_wheel_part(each, blob, world.store, python=lock.python or "")
+            return stored_wheel_part(
+                each, blob, world.store, python=lock.python or "", early=left_out
+            )
 
     def part(each: LockedPackage | LockedWheel) -> Part:
         return wheel(each) if isinstance(each, LockedWheel) else deb(each)

@@ -22,6 +22,18 @@ class PartKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Files that a rule takes out by their path alone, left out before a tree was made.
+
+    ``paths`` in archive order, ``bytes`` of their payloads together.
+    """
+
+    rule: str
+    paths: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One contribution to the tree.
 
@@ -34,6 +46,7 @@ class Part:
     ``elf`` pairs paths with facts; filled for debs, whose contents are read whole when first seen
     (a wheel's facts are gathered while its segment is written). ``damaged_elf`` pairs the paths of
     files that begin like ELF, but could not be read as such, with what is wrong: unknown, not fine.
+    ``left_out`` are files of the package as published that ``entries`` lacks already.
     """
 
     id: str
@@ -47,6 +60,7 @@ class Part:
     entries: tuple[Entry, ...] = ()
     elf: tuple[tuple[str, ElfFacts], ...] = ()
     damaged_elf: tuple[tuple[str, str], ...] = ()
+    left_out: LeftOut | None = None
 
     def member(self, name: str) -> bytes | None:
         """The metadata member of that name, or None."""

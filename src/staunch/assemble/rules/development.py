@@ -10,10 +10,12 @@ from staunch.assemble.rules.base import (
     Outcome,
     Rule,
     extension,
+    prune,
     remove,
     remove_where,
     site_path,
 )
+from staunch.assemble.rules.early import Early
 from staunch.model.entry import Entry, Kind
 
 _HEADER = frozenset({"h", "hh", "hpp", "hxx", "h++", "cuh", "inl", "ipp", "tcc", "pxd", "pxi"})
@@ -41,6 +43,10 @@ _KEEP_GCC = re.compile(r".*/lib(gcc_s|stdc\+\+|gomp|atomic|quadmath)[^/]*")
 
 def _is_header(path: str) -> bool:
     return extension(path) in _HEADER or bool(_HEADERS.fullmatch(path))
+
+
+HEADERS = Early("headers", f"headers {' '.join(sorted(_HEADER))} {_HEADERS.pattern}", _is_header)
+"""Half of all paths of an image with torch: wheels are read without them."""
 
 
 def _is_static(path: str) -> bool:
@@ -71,7 +77,12 @@ def _not_of_spec(context: Context) -> set[str]:
 
 def _headers(context: Context) -> Outcome:
     own = _not_of_spec(context)
-    return remove_where(context, lambda path: _is_header(path) and path not in own)
+    outcome = remove_where(context, lambda path: _is_header(path) and path not in own)
+    early = [part.left_out for part in context.parts.values() if part.left_out is not None]
+    paths = {path for each in early for path in each.paths if path not in context.tree}
+    prune(context, {path.rpartition("/")[0] for path in paths})
+    size = outcome.bytes + sum(each.bytes for each in early)
+    return Outcome(tuple(sorted(paths.union(outcome.paths))), size)
 
 
 def _static(context: Context) -> Outcome:
@@ -87,7 +98,7 @@ def _tools(context: Context) -> Outcome:
 RULES = (
     Rule(
         "headers",
-        60,  # early: in an image with torch they are half of all paths
+        60,  # before others look at so many paths
         "Takes out C, C++, CUDA and Cython headers.",
         "Only compilers read them, and an inference image has none.",
         INFERENCE,

@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 
 from staunch.assemble.rules.base import Context, Rule
+from staunch.assemble.rules.development import HEADERS
+from staunch.assemble.rules.early import Early
 from staunch.errors import SpecError
 from staunch.model.image import Removal
 from staunch.model.spec import ImageSpec, Profile
 
-_NO_RULES = ("base", "registry")
+_NO_RULES = ("base", "early", "registry")
 
 
 @cache
@@ -51,6 +53,13 @@ def active(spec: ImageSpec) -> tuple[Rule, ...]:
     return tuple(
         rule for rule in all_rules() if switches.get(rule.name, spec.profile in rule.profiles)
     )
+
+
+def early(spec: ImageSpec) -> Early | None:
+    """What may be left out of wheels while they are read; nothing where ``keep:`` might want it."""
+    if spec.keep or not any(rule.name == HEADERS.rule for rule in active(spec)):
+        return None
+    return HEADERS
 
 
 def run(context: Context) -> tuple[Removal, ...]:
