@@ -26,11 +26,18 @@ class Run:
 def run(
     argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Run:
-    """Run to the end; a failure ends the benchmark with the command's output."""
+    """Run to the end; a failure ends the benchmark with the command's output.
+
+    Programs in Python may keep their byte code, as they do where they are installed: an environment
+    that forbids it would have each of them compile itself again every time.
+    """
+    inherited = {
+        key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"
+    }
     started = time.monotonic()
     process = subprocess.Popen(
         [str(each) for each in argv],
-        env={**os.environ, **(env or {})},
+        env={**inherited, **(env or {})},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

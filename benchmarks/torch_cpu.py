@@ -34,7 +34,11 @@ class Bench:
         """Lock and fetch once; that is not measured."""
         self.folder = folder
         self.seeds = folder / "seeds"
-        self.env = {"STAUNCH_STORE": str(folder / "store"), "NO_COLOR": "1"}
+        self.env = {
+            "STAUNCH_STORE": str(folder / "store"),
+            "NO_COLOR": "1",
+            "PYTHONPYCACHEPREFIX": str(folder / "pyc"),  # the source tree may be read-only
+        }
 
     def spec(self, name: str, *, bytecode: str = "full", packages: str = "") -> Path:
         """A spec of that name; locked."""
