@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 
 from staunch.flows.sbom import read_sbom
 from staunch.publish.read import open_image
+from tests.support.cli import Staunch
 from tests.support.spdx import faults
 from tests.support.syft import compare
 from tests.support.tools import need
@@ -42,6 +46,7 @@ ALL = [
     ("redis", "debian:13"),
     ("ray", "debian:13"),
 ]
+EM_AARCH64 = 183
 RELEASES = ("debian:13", "debian:12")
 SHELLS = ("bin/sh", "usr/bin/sh", "usr/bin/bash", "usr/bin/dash", "usr/bin/busybox")
 MANAGERS = ("usr/bin/dpkg", "usr/bin/apt", "usr/bin/apt-get", "usr/local/bin/pip", "usr/bin/pip3")
@@ -57,8 +62,6 @@ def params():
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, shared_store):
     """Builds each image once; gives its folder and the JSON report."""
-    from tests.support.cli import Staunch
-
     staunch, folder, done = Staunch(shared_store), tmp_path_factory.mktemp("images"), {}
 
     def build(entry: str, foundation: str):
@@ -100,6 +103,11 @@ def test_catalogue(built, entry, foundation, tmp_path):
     assert image.config.user == "65532"
     for path in (*(SHELLS if entry != "postgres" else ()), *MANAGERS):
         assert path not in paths, f"{path} is in an inference image"
+    # every executable outside the interpreter's package stands in the report, with its reason
+    told = {each["path"].lstrip("/"): each["why"] for each in report["executables"]}
+    executable = {path for path, mode in paths.items() if mode & 0o111 and not stat.S_ISDIR(mode)}
+    assert executable <= set(told)
+    assert all(told.values())
     setuid = [path for path, mode in paths.items() if mode & 0o6000]
     assert not setuid
     writable = [path for path, mode in paths.items() if mode & 0o002 and path != "tmp"]
@@ -150,7 +158,7 @@ def agree(layout: Path) -> None:
 
 
 def listing(image) -> dict[str, int]:
-    """Path to mode of every entry that is no link."""
+    """Path to mode of every entry that is no link; folders have ``S_IFDIR`` in it."""
     import tarfile
 
     found = {}
@@ -158,7 +166,8 @@ def listing(image) -> dict[str, int]:
         with tarfile.open(fileobj=Pieces(layer), mode="r|") as tar:
             for member in tar:
                 if not member.issym():
-                    found[member.name.rstrip("/")] = member.mode
+                    folder = stat.S_IFDIR if member.isdir() else 0
+                    found[member.name.rstrip("/")] = member.mode | folder
     return found
 
 
@@ -229,10 +238,35 @@ def test_arm64_is_assembled_the_same_way(staunch, tmp_path):
     ]
     with open_image(tmp_path / "two") as source:
         arm = next(each for each in source.images if str(each.platform) == "linux/arm64")
-        paths = listing(arm)
+        paths, machines = listing(arm), elf_machines(arm)
     loader = "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
     assert any("numpy" in path and path.endswith(".cpython-313.pyc") for path in paths)
     assert loader in paths
+    assert set(machines.values()) == {EM_AARCH64}, "a file for another machine"
+    assert len(machines) > 60
+    # the same lock again, by one thread, on a store that has nothing but the downloads
+    cold = Staunch(tmp_path / "cold")
+    shutil.copytree(staunch.store / "blobs", cold.store / "blobs", copy_function=os.link)
+    cold.store.chmod(0o700)
+    again = cold(
+        "build", spec, "-o", tmp_path / "again", "--no-test", "--jobs", "1", "--offline", "--json"
+    ).document
+    assert again["image"]["manifests"] == report["image"]["manifests"]
+
+
+def elf_machines(image) -> dict[str, int]:
+    """``e_machine`` of every ELF file in the image, by path (gABI, "ELF Header")."""
+    import tarfile
+
+    found = {}
+    for layer in image.raw_layers():
+        with tarfile.open(fileobj=Pieces(layer), mode="r|") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isfile() else None
+                head = file.read(20) if file is not None else b""
+                if head.startswith(b"\x7fELF"):
+                    found[member.name] = int.from_bytes(head[18:20], "little")
+    return found
 
 
 def test_unknown_names_are_told_at_once(staunch, tmp_path):
