@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -474,6 +475,7 @@ def test_scratch_is_private_and_removed(store):
         ({"XDG_CACHE_HOME": "relative", "HOME": "/h"}, "/h/.cache/staunch"),
         ({"HOME": "/h"}, "/h/.cache/staunch"),
         ({"STAUNCH_STORE": "/s", "XDG_CACHE_HOME": "/c"}, "/s"),
+        ({}, f"{pwd.getpwuid(os.geteuid()).pw_dir}/.cache/staunch"),
     ],
 )
 def test_default_root(environ, wanted):

@@ -146,6 +146,18 @@ def test_upgrade_without_names_moves_everything(staunch: Staunch, made: Bench) -
     assert set(versions(spec.with_suffix(".lock")).values()) == {"2"}
 
 
+def test_upgrade_in_the_specs_own_folder(staunch: Staunch, made: Bench) -> None:
+    """`staunch lock --upgrade PACKAGE`, as people write it where staunch.yaml is."""
+    spec = made.spec(*PACKAGES).rename(made.folder / "staunch.yaml")
+    lock = spec.with_suffix(".lock")
+    staunch("lock", cwd=made.folder)
+    both(made)
+    staunch("lock", "--upgrade", "staunch-alone", cwd=made.folder)
+    assert versions(lock) == {each: "2" if each == "staunch-alone" else "1" for each in PACKAGES}
+    staunch("lock", "staunch.yaml", "--upgrade", cwd=made.folder)
+    assert set(versions(lock).values()) == {"2"}
+
+
 def test_upgrade_of_an_unknown_name(staunch: Staunch, made: Bench) -> None:
     spec = made.spec("staunch-lib")
     staunch("lock", spec)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
 import re
 import secrets
 import shutil
@@ -66,8 +67,18 @@ def default_root(environ: Mapping[str, str] = os.environ) -> Path:
         return Path(chosen)
     cache = environ.get("XDG_CACHE_HOME", "")
     # XDG base directory specification: a relative path is to be ignored
-    base = Path(cache) if cache.startswith("/") else Path(environ.get("HOME") or "/") / ".cache"
+    base = Path(cache) if cache.startswith("/") else _home(environ) / ".cache"
     return base / "staunch"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """``$HOME``, else what the system says of this user (services and cron may set none)."""
+    if home := environ.get("HOME"):
+        return Path(home)
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:  # a user id without a name
+        return Path("/")
 
 
 _State = tuple[int, int, int, int, int, str]

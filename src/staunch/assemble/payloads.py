@@ -191,11 +191,17 @@ def _checked(entry: Entry, data: bytes) -> bytes:
 
 
 def _changed(entry: Entry, got: Digest, size: int) -> UntrustedError:
+    why = f"wanted {entry.digest} ({entry.size} bytes), got {got} ({size} bytes)"
+    if entry.owner.startswith("files:"):
+        return UntrustedError(
+            f"{entry.path}, one of the spec's files, has changed while the image was built",
+            why=why,
+            mend="build again when nothing writes to it",
+        )
     return UntrustedError(
         f"{entry.owner}: {entry.path} has changed",
-        why=f"wanted {entry.digest} ({entry.size} bytes), got {got} ({size} bytes)",
-        mend="if it is one of the spec's files, build again; "
-        "else remove the package from the store (`staunch store verify`)",
+        why=why,
+        mend="remove the package from the store (`staunch store verify`) and try again",
     )
 
 

@@ -239,7 +239,8 @@ def _platform(
     wheels = [each for each in locked.wheels if spec.profile in each.profiles]
     tools = _tools(spec, lock, world)
     with timings.phase("fetch"):
-        world.progress.step(f"fetching {len(packages) + len(wheels)} packages for {platform}")
+        count = len(packages) + len(wheels)
+        world.progress.step(f"fetching {count} package{'s' * (count != 1)} for {platform}")
         blobs = _fetch(spec, lock, (*packages, *tools), wheels, world)
     with world.store.scratch() as scratch:
         sources = _Sources(spec, blobs, Spools(scratch))

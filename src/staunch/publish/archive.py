@@ -145,15 +145,20 @@ class _Tar:
         write_all(self._fd, tarheader.padding(size))
 
 
-@contextmanager
-def _archive(out: Path) -> Iterator[_Tar]:
-    """A tar that appears at ``out`` when it is whole."""
+def refuse_folder(out: Path) -> None:
+    """An archive is a file, and replaces none but a file."""
     if out.is_dir():
         raise SpecError(
             f"will not overwrite {out}",
             why="it is a directory, and the image is to be one file",
             mend="choose another place with `-o`",
         )
+
+
+@contextmanager
+def _archive(out: Path) -> Iterator[_Tar]:
+    """A tar that appears at ``out`` when it is whole."""
+    refuse_folder(out)
     with host(f"write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         sweep(out)

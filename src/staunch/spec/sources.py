@@ -96,6 +96,12 @@ def _locate(source: str) -> tuple[Path | None, str]:
         return path, path.name.removesuffix(".yaml").removesuffix(".yml")
     known = entries.names()
     meant = nearest(source, known)
+    if path.is_dir():
+        raise SpecError(
+            f"no such spec: {source[:200]!r}",
+            why="it is a folder",
+            mend=f"name the file in it, such as `{source[:200]}/staunch.yaml`",
+        )
     raise SpecError(
         f"no such spec: {source[:200]!r}",
         why="it is neither a file here nor a catalogue entry",

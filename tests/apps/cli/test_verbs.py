@@ -241,6 +241,23 @@ def test_build_offline_with_an_empty_store(cli):
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("form", ["oci-dir", "oci-archive", "docker-archive"])
+def test_build_refuses_a_bad_place_before_any_work(cli, form):
+    Path("app.yaml").write_text(SPEC)
+    Path("taken").mkdir()
+    Path("taken/notes.txt").touch()
+    told = cli("build", "app.yaml", "-o", "taken", "--format", form, "--offline")
+    assert told.code == 2
+    assert told.err.startswith("error: will not overwrite taken\n")
+
+
+def test_a_folder_is_no_spec(cli):
+    Path("app").mkdir()
+    told = cli("build", "app")
+    assert (told.code, "it is a folder" in told.err) == (2, True)
+    assert "such as `app/staunch.yaml`" in told.err
+
+
 def test_lock_takes_packages_only_to_upgrade(cli):
     Path("app.yaml").write_text(SPEC)
     told = cli("lock", "app.yaml", "openssl")

@@ -63,6 +63,7 @@ DIFFERENCES = {
     "etc/resolv.conf": "made by whoever starts the container",
     "etc/shadow": "the same users; the day of the last change is 1980-01-01 instead of today",
     "etc/shadow-": "a backup of the tools that edit shadow",
+    "etc/runit/*": "no service manager runs in an image",
     "etc/ssh/ssh_host_*_key*": "keys are made by each machine for itself, never in an image",
     "etc/systemd/system/*": "no service manager runs in an image, units are not enabled",
     "etc/systemd/user/*": "no service manager runs in an image, units are not enabled",

@@ -16,6 +16,7 @@ __all__ = [
     "DEFAULT_SPEC",
     "OUT",
     "image_path",
+    "is_spec",
     "lock_path",
     "output_path",
     "read_lock",
@@ -44,6 +45,14 @@ def spec_source(given: str | None) -> str:
         why=f"there is no {DEFAULT_SPEC} in {Path.cwd()}",
         mend="name one, or write one with `staunch init`; `staunch images` lists those that ship",
     )
+
+
+def is_spec(word: str) -> bool:
+    """Whether a word names a spec rather than a package (which has no slash and no such ending)."""
+    from staunch.spec.entries import names
+
+    ending = word.endswith((".yaml", ".yml")) or "/" in word
+    return ending or Path(word).is_file() or word in names() or not Path(DEFAULT_SPEC).is_file()
 
 
 def lock_path(source: Path | None, name: str, *, foundation: str | None) -> Path:

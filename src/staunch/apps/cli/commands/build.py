@@ -114,6 +114,8 @@ def command(
     from staunch.assemble.rules.registry import names
     from staunch.flows.build import BuildOptions, build
     from staunch.model.spec import Profile
+    from staunch.publish.archive import refuse_folder
+    from staunch.publish.layout import stands
     from staunch.spec import load
 
     wanted = load(
@@ -126,6 +128,7 @@ def command(
     )
     path = lock_path(wanted.source, wanted.name, foundation=foundation)
     out = output or output_path(wanted.name, form)
+    (stands if form == "oci-dir" else refuse_folder)(out)  # told now, not after all the work
     signing = None
     if key is not None:  # before the work: a wrong passphrase should not cost a build
         from staunch.apps.cli.signing import signer_of, signing_of

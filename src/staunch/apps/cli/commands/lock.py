@@ -20,7 +20,8 @@ from staunch.apps.cli.console import Console, verb
 @click.option(
     "--upgrade",
     is_flag=True,
-    help="Move to the newest releases: PKG alone where named (after SPEC), else everything.",
+    help="Move to the newest releases: PKG alone where named, else everything. The first word is "
+    "SPEC where it is a file or a catalogue name.",
 )
 @click.option(
     "--check", is_flag=True, help="Only say whether the lock fits the spec; exit 1 if not."
@@ -56,10 +57,13 @@ def command(
             click.get_current_context(),
         )
     from staunch.apps.cli import locking, render, world
-    from staunch.apps.cli.places import lock_path, spec_source
+    from staunch.apps.cli.places import is_spec, lock_path, spec_source
     from staunch.assemble.rules.registry import names
     from staunch.spec import load
 
+    if upgrade and spec is not None and not is_spec(spec):
+        packages = (spec, *packages)
+        spec = None
     wanted = load(spec_source(spec), foundation=foundation, known_rules=names())
     path = lock_path(wanted.source, wanted.name, foundation=foundation)
     found = locking.standing(wanted, path)
