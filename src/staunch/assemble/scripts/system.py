@@ -90,6 +90,15 @@ def glib_index(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
+@command("mountpoint", group=_GROUP)
+def mountpoint(shell: Shell, arguments: list[str]) -> int:
+    """``/proc``, ``/sys`` and ``/dev`` are mounted wherever a script runs; nothing else is (0, 32)."""
+    places = [each for each in arguments if not each.startswith("-")]
+    if len(places) != 1 or set(arguments) - {"-q", "--quiet", *places}:
+        raise Unknowable(f"it calls mountpoint {' '.join(arguments)[:80]}")
+    return 0 if shell.absolute(places[0]) in ("proc", "sys", "dev") else 32
+
+
 @command("setpriv", "runuser", group=_GROUP)
 def other_user(shell: Shell, arguments: list[str]) -> int:
     """Follows the command behind ``--``: as whom it runs shows in no twin's result."""
