@@ -37,6 +37,7 @@ class Registries:
         first_pause_s: float = 0.5,
         part_bytes: int = _PART_BYTES,
         timeout_s: float = limits.TIMEOUT_S,
+        patience_s: float = limits.PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Connect to nothing yet.
@@ -50,13 +51,16 @@ class Registries:
             first_pause_s: before the second try.
             part_bytes: the most that one request of an upload carries.
             timeout_s: how long to wait for the next bytes.
+            patience_s: how long a server may trickle.
             sleep: waits between tries.
 
         Raises:
             SpecError: an insecure host is not this machine.
         """
         env = os.environ if env is None else env
-        self._connections = Connections(env, user_agent=user_agent, insecure=insecure)
+        self._connections = Connections(
+            env, user_agent=user_agent, insecure=insecure, patience_s=patience_s
+        )
         self._exchange = Exchange(
             self._connections,
             tries=tries,

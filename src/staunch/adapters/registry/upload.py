@@ -43,6 +43,7 @@ class Upload:
         self._descriptor, self._content = descriptor, content
         self._part_bytes, self._whole_bytes = part_bytes, whole_bytes
         self._scopes: Scopes = push(repository)
+        self._at = ""  # where the upload goes on; registries keep state in that URL
 
     def run(self, *, mount_from: str = "") -> bool:
         """Send the blob, or have it mounted; whether bytes were sent.
@@ -52,19 +53,21 @@ class Upload:
             UndecidedError: the registry cannot be reached, or stops half-way again and again.
             SpecError: the registry refuses it.
         """
-        place = self._mount(mount_from) if mount_from else self._begin()
-        if not place:
+        self._at = self._mount(mount_from) if mount_from else self._begin()
+        if not self._at:
             return False
         at = stuck = 0
         while True:
             try:
-                self._send(place, at)
+                self._send(at)
             except BrokenError as e:
                 stuck += 1
                 if stuck > _RESUMES:
                     raise
                 self._client.exchange.wait(e.pause_s)
-                place, there = self._recovered(place)
+                there = self._recovered()
+                if there is None:
+                    return True
                 if there > at:
                     stuck = 0
                 at = there
@@ -94,10 +97,10 @@ class Upload:
     def _place(self, answer: Answer) -> str:
         return self._client.target(answer, answer.header("location"))
 
-    def _send(self, place: str, at: int) -> None:
+    def _send(self, at: int) -> None:
         size = self._descriptor.size
         if at == 0 and size <= self._whole_bytes:
-            self._finish(place, self._body(0, size))
+            self._finish(self._body(0, size))
             return
         while at < size:
             part = min(size - at, self._part_bytes)
@@ -108,7 +111,7 @@ class Upload:
             body = self._body(at, part)
             with self._client.ask(
                 "PATCH",
-                place,
+                self._at,
                 scopes=self._scopes,
                 good=(202, 416),
                 headers=headers,
@@ -121,27 +124,34 @@ class Upload:
                         why=f"{self._client.host} did not take bytes from {at}",
                         mend="try again",
                     )
-                place = self._place(answer)
+                self._at = self._place(answer)
             at += part
-        self._finish(place, _NOTHING)
+        self._finish(_NOTHING)
 
-    def _finish(self, place: str, body: Body) -> None:
-        joint = "&" if "?" in place else "?"
-        url = f"{place}{joint}{urlencode({'digest': str(self._descriptor.digest)})}"
+    def _finish(self, body: Body) -> None:
+        joint = "&" if "?" in self._at else "?"
+        url = f"{self._at}{joint}{urlencode({'digest': str(self._descriptor.digest)})}"
         headers = {"Content-Type": "application/octet-stream"}
         with self._client.ask(
             "PUT", url, scopes=self._scopes, good=(201, 204), headers=headers, body=body, once=True
         ):
             return
 
-    def _recovered(self, place: str) -> tuple[str, int]:
-        """Where to go on and from which byte; a new upload where the old one is gone."""
-        with self._client.ask("GET", place, scopes=self._scopes, good=(204, 200, 404, 410)) as it:
-            there = uploaded(it.header("range")) if it.status in (200, 204) else None
+    def _recovered(self) -> int | None:
+        """From which byte to go on, from 0 where the old upload is gone; None when all is there."""
+        known = (200, 204, 404, 410)
+        with self._client.ask("GET", self._at, scopes=self._scopes, good=known) as answer:
+            there = uploaded(answer.header("range")) if answer.status in (200, 204) else None
             if there and there <= self._descriptor.size:
-                location = it.header("location")
-                return (self._client.target(it, location) if location else place), there
-        return self._begin(), 0
+                if answer.header("location"):
+                    self._at = self._place(answer)
+                return there
+        url = self._client.path(self._repository, "blobs", str(self._descriptor.digest))
+        with self._client.ask("HEAD", url, scopes=self._scopes, good=(200, 404)) as answer:
+            if answer.status == 200:  # the last answer alone was lost
+                return None
+        self._at = self._begin()
+        return 0
 
     # -- content
 
