@@ -36,14 +36,15 @@ BLOBS = 4  # at once
 class Copied:
     """What a copy did. ``manifests`` and ``referrers`` count those now in the target.
 
-    ``moved`` bytes of blobs were sent, ``mounted`` ones the registry had elsewhere, ``skipped`` ones
-    were there. ``tagged``: whether the tag was set anew.
+    ``sent`` manifests were missing; ``moved`` bytes of blobs were sent, ``mounted`` ones the registry
+    had elsewhere, ``skipped`` ones were there. ``tagged``: whether the tag was set anew.
     """
 
     descriptor: Descriptor
     tag: str
     manifests: int
     referrers: int
+    sent: int
     moved_blobs: int
     moved_bytes: int
     mounted_bytes: int
@@ -104,13 +105,12 @@ def copy(
     progress.step(f"copying {top.digest} to {target.name}")
     count = _Count()
     listed = cache(lambda subject: {each.descriptor.digest for each in target.referrers(subject)})
-    missing = [each for each in items if not _there(target, each, listed)]
+    missing = [each for each in _once(items) if not _there(target, each, listed)]
     _send_blobs(source, target, missing, count, progress, mount_from, threads)
     absent = {each.descriptor.digest for each in missing}
-    for each in items:
+    for each in _once(items):
         if each.descriptor.digest in absent:
             target.put_manifest(each.descriptor.media_type, each.data)
-            absent.discard(each.descriptor.digest)
         else:
             count.skipped += sum(blob.size for blob in each.links.blobs)
     for each in items:
@@ -122,12 +122,21 @@ def copy(
         tag,
         sum(not each.about for each in items),
         sum(each.about for each in items),
+        len(missing),
         count.blobs,
         count.moved,
         count.mounted,
         count.skipped,
         tagged,
     )
+
+
+def _once(items: Sequence[Item]) -> list[Item]:
+    """Each manifest at its first place: one may be a referrer and have a tag, too."""
+    found: dict[Digest, Item] = {}
+    for each in items:
+        found.setdefault(each.descriptor.digest, each)
+    return list(found.values())
 
 
 def _data(items: Sequence[Item], top: Descriptor) -> bytes:

@@ -22,7 +22,7 @@ from staunch.formats.docker_config import Credential
 from staunch.formats.http_fields import Challenge, parse_challenges
 from staunch.model import limits
 
-__all__ = ["Login", "Scopes", "pull", "push"]
+__all__ = ["Login", "Scopes", "delete", "merged", "pull", "push"]
 
 Scopes = tuple[str, ...]
 _TOKEN_BYTES = limits.MIB
@@ -39,6 +39,11 @@ def pull(repository: str) -> Scopes:
 def push(repository: str) -> Scopes:
     """The scope for reading and writing."""
     return (f"repository:{repository}:pull,push",)
+
+
+def delete(repository: str) -> Scopes:
+    """The scope for removing."""
+    return (f"repository:{repository}:pull,push,delete",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn
 
 from staunch.adapters.registry.client import Client
 from staunch.adapters.registry.exchange import Body, BrokenError
-from staunch.adapters.registry.login import Scopes, pull, push
+from staunch.adapters.registry.login import Scopes, delete, pull, push
 from staunch.adapters.registry.upload import Upload
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.formats import oci, oci_links, strict_json
@@ -357,6 +357,45 @@ class RegistryRepository:
         if got and got != str(Digest.of(data)):
             self._mismatch(name, str(Digest.of(data)), got[:100])
         return bool(subject)
+
+    def remove(self, tag: str, kept: Sequence[Digest]) -> bool:
+        """Remove a tag; False where that would take one of the ``kept`` manifests along.
+
+        A registry that removes no tags ("Deleting tags" is optional) removes the manifest, and
+        with it what is said about it by tag.
+
+        Raises:
+            SpecError: it removes nothing at all.
+        """
+        found = self.resolve(tag)
+        if found is None:
+            return True
+        if self._delete(tag):
+            return True
+        if found.digest in kept:
+            return False
+        about = oci_links.referrers_tag(found.digest)
+        for name in ("", ".sig", ".att", ".sbom"):
+            other = self.resolve(about + name)
+            if other is not None and other.digest not in kept:
+                self._delete(str(other.digest))
+        if not self._delete(str(found.digest)):
+            raise SpecError(
+                f"{self.name} removes nothing",
+                why="it answers 405 to DELETE",
+                mend="let its administrator allow deletion",
+            )
+        return True
+
+    def _delete(self, name: str) -> bool:
+        """Whether the registry does that; one that has no such thing does."""
+        with self._client.ask(
+            "DELETE",
+            self._url("manifests", name),
+            scopes=delete(self._repository),
+            good=(200, 202, 404, 400, 405),
+        ) as answer:
+            return answer.status in (200, 202, 404)
 
     # -- faults
 

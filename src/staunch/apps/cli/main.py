@@ -38,6 +38,7 @@ VERBS = {
     "push": "Push an image and all that is said about it.",
     "pull": "Pull an image and all that is said about it.",
     "copy": "Copy an image and all that is said about it.",
+    "mirror": "Keep a mirror of images that hold your conditions.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "store": "Check or shrink the store of downloads and layers.",
     "completion": "Print the completion script of a shell.",

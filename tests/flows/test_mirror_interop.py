@@ -1,0 +1,252 @@
+"""A mirror between two real registries: 30 signed images, a kill, a moved tag, a lost signature."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from staunch.adapters.registry import Registries
+from staunch.adapters.signers.files import FileSigner
+from staunch.flows.signing import Scheme, sign_image
+from staunch.formats.oci_links import parse_links
+from staunch.model.image import Descriptor
+from staunch.model.reference import Reference
+from staunch.ports import Repository
+from tests.support.cli import Staunch
+from tests.support.fault_proxy import Proxy, proxying
+from tests.support.registry import Registry, registry
+from tests.support.signing import new_signer, put_image
+from tests.support.tools import need
+
+pytestmark = pytest.mark.interop
+REPOSITORIES, TAGS = 6, 5
+BASE = [os.urandom(300_000), os.urandom(200_000)]
+
+
+@dataclass
+class World:
+    """Source and mirror, and how to run ``staunch mirror`` between them."""
+
+    source: Registry
+    target: Registry
+    proxy: Proxy
+    folder: Path
+    signer: FileSigner
+    registries: Registries
+
+    def repository(self, host: str, name: str) -> Repository:
+        return self.registries.repository(Reference.parse(f"{host}/{name}", default_tag=""))
+
+    def put(self, name: str, tag: str, *, signed: bool = True) -> Descriptor:
+        """A new image upstream on the shared layers."""
+        repository = self.repository(self.source.host, name)
+        image = put_image(repository, *BASE, os.urandom(2000), tag=tag)
+        if signed:
+            both = (Scheme.TAGS, Scheme.REFERRERS)
+            sign_image(repository, image, self.signer, reference=name, schemes=both)
+        return image
+
+    def file(self, *, more: str = "", each: str = "", count: int = REPOSITORIES) -> Path:
+        """The mirror file, for so many repositories."""
+        path = self.folder / "mirror.yaml"
+        sources = "".join(
+            f"  - {{source: {self.source.host}/team/app{n}, tags: '1.*'{each}}}\n"
+            for n in range(count)
+        )
+        path.write_text(
+            f"target: {self.proxy.host}/kept\npolicy: policy.yaml\n{more}mirrors:\n{sources}"
+        )
+        return path
+
+    @property
+    def argv(self) -> list[str]:
+        hosts = (self.source.host, self.proxy.host, self.target.host)
+        return [part for each in hosts for part in ("--insecure-registry", each)]
+
+    def run(self, path: Path, *args: str | Path, code: int = 0) -> Any:
+        staunch = Staunch(self.folder / "store")
+        return staunch("mirror", path, *args, "--json", *self.argv, code=code).document
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("mirror")
+    signer = new_signer()
+    key = serialization.load_der_public_key(signer.public_key)
+    pem = key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (folder / "release.pub").write_bytes(pem)
+    (folder / "policy.yaml").write_text("keys: release.pub\n")
+    with (
+        registry(folder / "source") as source,
+        registry(folder / "target") as target,
+        proxying(target.host) as proxy,
+    ):
+        registries = Registries(insecure=[source.host, target.host, proxy.host], env={})
+        made = World(source, target, proxy, folder, signer, registries)
+        for n in range(REPOSITORIES):
+            for tag in range(TAGS):
+                made.put(f"team/app{n}", f"1.{tag}")
+            made.put(f"team/app{n}", "2.0-rc")
+        yield made
+        registries.close()
+
+
+def name(world: World, n: int) -> str:
+    return f"kept/{world.source.host.replace(':', '-')}/team/app{n}"
+
+
+def check_whole(world: World, host: str) -> int:
+    """Whatever has a tag is whole, and signed in both schemes; how many have one."""
+    count = 0
+    for n in range(REPOSITORIES):
+        repository = world.repository(host, name(world, n))
+        for tag in repository.tags():
+            found = repository.resolve(tag)
+            assert found is not None
+            if tag.startswith("sha256-"):
+                assert repository.resolve("sha256:" + tag.removeprefix("sha256-")[:64]), tag
+                continue
+            count += 1
+            links = parse_links(repository.manifest(found), found.media_type)
+            assert all(map(repository.has, links.blobs)), tag
+            assert repository.resolve(f"sha256-{found.digest.hex}.sig"), tag
+            assert repository.referrers(found.digest), tag
+    return count
+
+
+def test_the_whole_story(world: World) -> None:
+    path = world.file()
+
+    # a dry run tells, and changes nothing
+    told = world.run(path, "--dry-run")
+    assert {each["state"] for each in told["images"]} == {"would copy"}
+    assert len(told["images"]) == REPOSITORIES * TAGS
+    assert not any(line.split()[0] in ("PUT", "POST", "PATCH") for line in world.proxy.lines())
+
+    # killed in the middle: nothing dangles
+    staunch = Staunch(world.folder / "store")
+    argv = staunch.argv("mirror", path, "--quiet", *world.argv)
+    with subprocess.Popen(argv, env=staunch.env()) as process:
+        world.proxy.fault("PUT .*/manifests/", after=60, before=process.kill)
+        assert process.wait(120) == -signal.SIGKILL
+    world.proxy.faults.clear()
+    done = check_whole(world, world.target.host)
+    assert 5 < done < REPOSITORIES * TAGS
+
+    # the next run goes on, and shared layers were sent once
+    told = world.run(path)
+    assert check_whole(world, world.target.host) == REPOSITORIES * TAGS
+    states = [each["state"] for each in told["images"]]
+    assert (states.count("unchanged"), states.count("copied")) == (done, REPOSITORIES * TAGS - done)
+    assert world.proxy.received < sum(map(len, BASE)) + REPOSITORIES * TAGS * 20_000
+
+    # a second one moves nothing
+    before = world.proxy.received
+    told = world.run(path)
+    assert {each["state"] for each in told["images"]} == {"unchanged"}
+    assert (told["moved_bytes"], world.proxy.received) == (0, before)
+
+    # a tag that moved is followed; one that became unsigned is refused, and the old one kept
+    moved = world.put("team/app0", "1.1")
+    old = world.repository(world.source.host, "team/app1").resolve("1.1")
+    assert old is not None
+    unsigned = world.put("team/app1", "1.1", signed=False)
+    told = world.run(path, code=1)
+    by_source = {each["source"].partition("/")[2]: each for each in told["images"]}
+    assert by_source["team/app0:1.1"]["state"] == "copied"
+    assert by_source["team/app0:1.1"]["digest"] == str(moved.digest)
+    assert by_source["team/app0:1.1"]["before"] != str(moved.digest)
+    refused = by_source["team/app1:1.1"]
+    assert (refused["state"], refused["digest"]) == ("refused", str(unsigned.digest))
+    assert "no signature is there" in refused["reasons"][0]
+    kept = world.repository(world.target.host, name(world, 1))
+    assert kept.resolve("1.1") == old
+    assert kept.resolve(str(unsigned.digest)) is None
+
+    # two at once disturb each other in nothing
+    world.put("team/app2", "1.9")
+    with subprocess.Popen(argv, env=staunch.env()) as one, subprocess.Popen(argv, env=staunch.env()) as two:  # fmt: skip
+        assert (one.wait(120), two.wait(120)) == (1, 1)
+    assert check_whole(world, world.target.host) == REPOSITORIES * TAGS + 1
+
+    # nothing was ever written upstream but by us
+    agents = [line for line in (world.source.root / "log").read_text().splitlines() if "staunch/" in line and '" "staunch' in line]  # fmt: skip
+    assert agents
+    assert not any(f'"{verb} /v2/' in line for verb in ("PUT", "POST", "PATCH", "DELETE") for line in agents)  # fmt: skip
+
+
+def test_pruning(world: World) -> None:
+    narrow = {"each": ", exclude: '1.4'", "count": 2}
+    target = [world.repository(world.target.host, name(world, n)) for n in range(2)]
+    told = world.run(world.file(**narrow), "--prune", code=1)
+    assert told["prune"] == "the file has no `prune:`, so nothing is removed"
+    told = world.run(world.file(more="prune: 1\n", **narrow), "--prune", code=1)
+    assert told["prune"].startswith("2 tags would go, and `prune:` allows 1")
+    path = world.file(more="prune: 2\n", **narrow)
+    told = world.run(path, "--prune", "--dry-run", code=1)
+    assert [each["state"] for each in told["images"]].count("would remove") == 2
+    assert all(each.resolve("1.4") for each in target)
+    told = world.run(path, "--prune", code=1)
+    assert [each["state"] for each in told["images"]].count("removed") == 2
+    assert not any(each.resolve("1.4") for each in target)
+    assert all(each.resolve("1.3") for each in target)
+    check_whole(world, world.target.host)
+
+
+def test_sources_that_fail(world: World) -> None:
+    path = world.folder / "failing.yaml"
+    path.write_text(
+        f"target: {world.proxy.host}\nunsigned: true\nprune: 100\nmirrors:\n"
+        f"  - {{source: {world.source.host}/no/such}}\n"
+        f"  - {{source: '127.0.0.1:1/a'}}\n"
+        f"  - {{source: {world.source.host}/team/app0, tags: '1.0', to: fine}}\n"
+        f"  - {{source: {world.source.host}/team/app1, tags: '1.0', to: old, max-age: 0h}}\n"
+        f"  - {{source: {world.source.host}/team/app2, tags: '1.0', to: scanned, no-finding-above: high}}\n"
+    )
+    told = world.run(path, "--prune", code=1)
+    states = [each["state"] for each in told["images"]]
+    assert states == ["failed", "failed", "copied", "refused", "unknown"]
+    reasons = [" ".join(each["reasons"]) for each in told["images"]]
+    assert "has no tag to mirror" in reasons[0]
+    assert "cannot reach" in reasons[1]
+    assert "age: wanted at most 0 days" in reasons[3]
+    assert "not scanned" in reasons[4]
+    assert "could not be listed" in told["prune"]
+
+
+def test_skopeo_pulls_from_the_mirror(world: World, tmp_path: Path) -> None:
+    """``registries.conf`` as written: the source's name, and the mirror answers."""
+    path = world.folder / "one.yaml"
+    path.write_text(
+        f"target: {world.proxy.host}/kept\npolicy: policy.yaml\nmirrors:\n"
+        f"  - {{source: {world.source.host}/team/app3, tags: '1.0'}}\n"
+    )
+    world.run(path, "--configs", tmp_path / "configs")
+    conf = tmp_path / "configs/registries.conf"
+    began = len(world.proxy.log)
+    wanted = f"docker://{world.source.host}/team/app3:1.0"
+    skopeo = subprocess.run(
+        [need("skopeo"), "--registries-conf", conf, "inspect", "--raw", wanted],
+        check=False,
+        capture_output=True,
+    )
+    assert skopeo.returncode == 0, (skopeo.stderr, conf.read_text())
+    out = skopeo.stdout
+    found = world.repository(world.source.host, "team/app3").resolve("1.0")
+    assert found is not None
+    assert len(out) == found.size
+    asked = [line for line in world.proxy.lines()[began:] if "/manifests/1.0" in line]
+    assert asked
+    hosts = (tmp_path / f"configs/certs.d/{world.source.host}/hosts.toml").read_text()
+    assert f"/v2/kept/{world.source.host.replace(':', '-')}" in hosts
+    assert "rewrites.json" in (tmp_path / "configs/rewrites.yaml").read_text()
