@@ -11,9 +11,10 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import startup, torch_cpu
+from benchmarks import advisories, startup, torch_cpu
 from benchmarks.report import Figure, render
 
+_ALL = ["startup", "torch", "advisories"]
 RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks-results.md"
 
 
@@ -21,15 +22,15 @@ def main() -> None:
     """Run what is asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="of the quick figures; median is told")
-    parser.add_argument(
-        "--only", nargs="*", choices=["startup", "torch"], default=["startup", "torch"]
-    )
+    parser.add_argument("--only", nargs="*", choices=_ALL, default=_ALL)
     asked = parser.parse_args()
     figures: list[Figure] = []
     if "startup" in asked.only:
         figures += startup.figures(asked.runs)
     if "torch" in asked.only:
         figures += torch_cpu.figures(asked.runs)
+    if "advisories" in asked.only:
+        figures += advisories.figures(asked.runs)
     text = render(
         figures,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Linux, CPython {platform.python_version()}",

@@ -315,6 +315,7 @@ class Change:
         """Merge old and new into the file ``made``, in a fixed order."""
         self._db.execute("CREATE INDEX scratch_record ON record(feed, key)")
         self._db.execute("CREATE INDEX scratch_removed ON removed(feed, key)")
+        self._db.execute("CREATE INDEX scratch_single ON removed_single(feed, kind, key)")
         self._db.close()
         _touch(made)
         out = sqlite3.connect(made, isolation_level=None)
@@ -357,9 +358,9 @@ class Change:
         names = sorted(kept.keys() | self._feeds.keys())
         out.execute("CREATE TEMP TABLE ids(name TEXT PRIMARY KEY, id INTEGER)")
         out.executemany("INSERT INTO ids VALUES (?, ?)", [(n, i) for i, n in enumerate(names, 1)])
-        out.execute("CREATE TEMP TABLE kept(old INTEGER PRIMARY KEY, id INTEGER)")
+        out.execute("CREATE TEMP TABLE kept(old INTEGER PRIMARY KEY, id INTEGER, name TEXT)")
         out.executemany(
-            "INSERT INTO kept SELECT feed.id, ids.id FROM old.feed JOIN ids USING (name) "
+            "INSERT INTO kept SELECT feed.id, ids.id, name FROM old.feed JOIN ids USING (name) "
             "WHERE name = ?",
             [(name,) for name in kept],
         )
@@ -392,10 +393,10 @@ _MERGE = """
 CREATE TEMP TABLE both(src INTEGER, id INTEGER, feed INTEGER, key TEXT, name TEXT, digest BLOB, body TEXT);
 INSERT INTO both SELECT 0, record.id, kept.id, key, record.name, digest, body
   FROM old.record JOIN kept ON kept.old = record.feed
-  WHERE NOT EXISTS (SELECT 1 FROM new.record AS newer JOIN ids ON ids.name = newer.feed
-                    WHERE ids.id = kept.id AND newer.key = record.key)
-    AND NOT EXISTS (SELECT 1 FROM new.removed JOIN ids ON ids.name = removed.feed
-                    WHERE ids.id = kept.id AND removed.key = record.key);
+  WHERE NOT EXISTS (SELECT 1 FROM new.record AS newer
+                    WHERE newer.feed = kept.name AND newer.key = record.key)
+    AND NOT EXISTS (SELECT 1 FROM new.removed
+                    WHERE removed.feed = kept.name AND removed.key = record.key);
 INSERT INTO both SELECT 1, record.id, ids.id, key, record.name, digest, body
   FROM new.record JOIN ids ON ids.name = record.feed;
 CREATE TEMP TABLE numbered(src INTEGER, id INTEGER, number INTEGER, PRIMARY KEY(src, id)) WITHOUT ROWID;
@@ -413,8 +414,8 @@ INSERT OR IGNORE INTO single SELECT feed, kind, key, body FROM (
     SELECT ids.id AS feed, kind, key, body, 1 AS src FROM new.single JOIN ids ON ids.name = single.feed
     UNION ALL
     SELECT kept.id, kind, key, body, 0 FROM old.single JOIN kept ON kept.old = single.feed
-      WHERE NOT EXISTS (SELECT 1 FROM new.removed_single AS gone JOIN ids ON ids.name = gone.feed
-        WHERE ids.id = kept.id AND gone.kind = single.kind AND gone.key = single.key))
+      WHERE NOT EXISTS (SELECT 1 FROM new.removed_single AS gone
+        WHERE gone.feed = kept.name AND gone.kind = single.kind AND gone.key = single.key))
   ORDER BY kind, key, feed, src DESC, body DESC;
 """
 

@@ -70,7 +70,7 @@ class _Matching:
         self.dropped: list[Dropped] = []
         self.findings: list[Finding] = []
         self.unanswered: dict[tuple[str, str], int] = defaultdict(int)
-        self.groups: dict[str, str] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
 
     def run(self) -> Matched:
         packages = self.inventory.packages
@@ -107,16 +107,16 @@ class _Matching:
         self.dropped += dropped
         grouped: dict[str, list[Candidate]] = defaultdict(list)
         for each in kept:
-            grouped[self._group(each.id)].append(each)
+            grouped[self._names(each.id)[0]].append(each)
         return dict(grouped)
 
     def _distribution(self, package: FoundPackage) -> Distribution | None:
         return distribution_of(package, self.inventory.distribution)
 
-    def _group(self, identifier: str) -> str:
-        if identifier not in self.groups:
-            self.groups[identifier] = self.db.names(identifier)[0]
-        return self.groups[identifier]
+    def _names(self, identifier: str) -> tuple[str, ...]:
+        if identifier not in self.names:
+            self.names[identifier] = self.db.names(identifier)
+        return self.names[identifier]
 
     def _covered(self, package: FoundPackage, distribution: Distribution | None) -> None:
         """Note what no feed speaks for."""
@@ -155,7 +155,7 @@ class _Matching:
             if each.rank == best.rank and each.judged.state is best.judged.state
         ]
         fixed = _highest([each.judged.fixed for each in equals], package.purl.type)
-        names = sorted({name for each in found for name in self.db.names(each.id)})
+        names = sorted({name for each in found for name in self._names(each.id)})
         shown = _shown(names, best)
         related = {each.stated.affected.advisory for each in found}
         related |= {each.stated.advisory.id for each in found if each.stated.advisory.bundle}
@@ -227,8 +227,7 @@ class _Matching:
     def _with_limits(self, found: Iterable[Finding]) -> Iterable[Finding]:
         limits = support.Limits(self.db)
         for each in found:
-            distribution = self._distribution(each.package)
-            yield limits.noted(each, distribution)
+            yield limits.noted(each, self._distribution(each.package))
 
     def _gaps(self) -> Iterable[Gap]:
         for (where, why), count in self.unanswered.items():

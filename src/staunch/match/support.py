@@ -149,6 +149,8 @@ class Limits:
             self._rows[distribution.id] = tuple(
                 (_pattern(each.pattern), each) for each in self._db.supports(distribution.id)
             )
+        if not self._rows[distribution.id]:
+            return None
         name = package.source or package.name
         release = releases.release_of(distribution.id, distribution.version, distribution.codename)
         number = release.version if release else ""
@@ -163,8 +165,10 @@ class Limits:
 
     def noted(self, finding: Finding, distribution: Distribution | None) -> Finding:
         """The finding, with a word on limited support where there is one."""
+        if finding.state is not State.AFFECTED:
+            return finding
         row = self.row(finding.package, distribution, "limited")
-        if row is None or finding.state is not State.AFFECTED:
+        if row is None:
             return finding
         evidence = Evidence(
             "support:debian:limited", row.pattern, "limited-support", "", "", row.note
