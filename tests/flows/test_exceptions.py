@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from staunch.apps.cli.main import run
 from staunch.errors import HostError, SpecError
 from staunch.flows.exceptions import (
     add_exception,
@@ -294,3 +296,38 @@ def test_any_words_survive_being_written(reason: str, owner: str) -> None:
     changed = add_exception(b"", entry, file="e.yaml")
     (found,) = parse_exceptions(changed, file="e.yaml")
     assert (found.reason, found.owner) == (reason, owner)
+
+
+def test_the_verbs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1780000000")  # 2026-05-28
+    monkeypatch.setenv("COSIGN_PASSWORD", "x")
+    assert run(["key", "generate", "-q", "-o", "bob"]) == 0
+    words = ["--package", "pkg:deb/debian/zlib1g", "--image", "*", "--reason", "r: #1", "--owner", "o", "--approver", "bob", "--expires", "2026-06-30"]  # fmt: skip
+    assert (
+        run(["exceptions", "add", "-q", "--finding", "CVE-2026-0001", *words, "--key", "bob.key"])
+        == 0
+    )
+    assert run(["exceptions", "add", "-q", "--finding", "CVE-2026-0002", *words]) == 0
+    assert run(["exceptions", "list", "-q"]) == 0
+    capfd.readouterr()
+    assert run(["exceptions", "list", "--key", "bob.pub", "--json"]) == 1
+    rows = json.loads(capfd.readouterr().out)["exceptions"]
+    assert [(row["signed"], row["refused"], row["days_left"]) for row in rows] == [
+        (True, None, 33),
+        (False, "is not signed", 33),
+    ]
+    assert run(["exceptions", "expire", "1", "-q"]) == 0
+    assert run(["exceptions", "list"]) == 1
+    assert "REFUSED: expired on 2026-05-27" in capfd.readouterr().out
+    assert "signature" not in (tmp_path / "exceptions.yaml").read_text()
+    for args, why in (
+        (["expire", "9"], "has no exception 9"),
+        (["expire", "1", "--on", "soon"], "'soon' is no day"),
+        (["add", *words, "--package", "zlib"], "not a package URL"),
+        (["add", "--reason", "r", "--owner", "o", "--approver", "a", "--expires", "2026-06-30", "--finding", "CVE-1"], "cannot add"),
+    ):  # fmt: skip
+        assert run(["exceptions", *args]) == 2
+        assert why in capfd.readouterr().err

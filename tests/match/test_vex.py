@@ -153,7 +153,10 @@ def test_statements_of_one_time_that_contradict_each_other_decide_nothing() -> N
 def test_expired_statements_and_judgements_without_expiry_decide_nothing() -> None:
     expired = applied(said(WHOLE, judgement=True, expires="2026-05-31T00:00:00Z"))
     endless = applied(said(WHOLE, judgement=True))
-    holds = applied(said(WHOLE, judgement=True, expires="2026-06-02T00:00:00Z"))
+    until = "2026-06-02T00:00:00Z"
+    unsigned = applied(said(WHOLE, judgement=True, expires=until))
+    holds = applied(said(WHOLE, judgement=True, expires=until, signed=True))
+    assert unsigned.vex[0].refused == "a person's judgement counts only when it is signed"
     assert expired.vex[0].refused == "it expired on 2026-05-31T00:00:00Z"
     assert endless.vex[0].refused == "a person's judgement needs an expiry"
     assert (expired.state_after_vex, endless.state_after_vex) == (State.AFFECTED, State.AFFECTED)

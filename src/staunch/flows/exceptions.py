@@ -27,6 +27,7 @@ __all__ = [
     "add_exception",
     "expire_exception",
     "parse_exceptions",
+    "read_bytes",
     "read_exceptions",
     "signature_judge",
     "signed_bytes",
@@ -59,7 +60,7 @@ def read_exceptions(path: Path) -> tuple[AcceptedRisk, ...]:
         SpecError: there is no such file, or faults in it, each with its place.
         HostError: it cannot be read.
     """
-    return parse_exceptions(_read(path), file=str(path))
+    return parse_exceptions(read_bytes(path), file=str(path))
 
 
 def parse_exceptions(data: bytes, *, file: str) -> tuple[AcceptedRisk, ...]:
@@ -369,14 +370,20 @@ def expire_exception(data: bytes, number: int, day: date, *, file: str) -> bytes
     row, column = value.place.line - 1, value.place.column - 1
     old = entries[number - 1].expires.isoformat()
     lines[row] = lines[row][:column] + lines[row][column:].replace(old, day.isoformat(), 1)
+    made = node.get("signature")
+    if made is not None and lines[made.place.line - 1].strip().startswith("signature:"):
+        del lines[made.place.line - 1]  # it was over the other day
     return "".join(lines).encode()
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path, *, missing: bytes | None = None) -> bytes:
+    """The file whole; ``missing`` where there is none, unless that is None; raises as above."""
     try:
         with path.open("rb") as file:
             return file.read(FILE_BYTES + 1)
     except FileNotFoundError as e:
+        if missing is not None:
+            return missing
         raise SpecError(
             f"there is no {path}",
             why="the file does not exist",

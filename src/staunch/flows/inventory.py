@@ -20,11 +20,10 @@ from staunch.model.platform import Platform
 from staunch.model.reference import Reference
 from staunch.ports import Registries, Repository, Runner
 from staunch.publish.read import open_files
-from staunch.scan.beside import Beside
 from staunch.scan.catalogue import catalogue
 from staunch.scan.content import Budget
 from staunch.scan.distribution import distribution_of
-from staunch.scan.layers import LayerContents, ahead, read_layer
+from staunch.scan.layers import LayerContents, Observer, ahead, read_layer
 from staunch.scan.root import read_root
 from staunch.scan.table import read_by_table
 from staunch.scan.tree import Tree
@@ -47,7 +46,7 @@ def take_inventory(
     host: Platform = _HOST,
     whole: bool = False,
     threads: int = 2,
-    beside: Beside | None = None,
+    beside: Observer | None = None,
 ) -> Inventory:
     """What is in ``target``.
 
@@ -115,7 +114,7 @@ def _is_docker(path: Path) -> bool:
         return files.open("oci-layout") is None
 
 
-def _of_root(target: str, path: Path, beside: Beside | None) -> Inventory:
+def _of_root(target: str, path: Path, beside: Observer | None) -> Inventory:
     watch = Watch()
     contents = read_root(path, watch=beside.looker(watch, 0) if beside else watch)
     tree = Tree()
@@ -126,14 +125,14 @@ def _of_root(target: str, path: Path, beside: Beside | None) -> Inventory:
 
 
 def _of_archive(
-    target: str, path: Path, platform: Platform | None, threads: int, beside: Beside | None
+    target: str, path: Path, platform: Platform | None, threads: int, beside: Observer | None
 ) -> Inventory:
     with open_docker_archive(path, platform) as image:
         return _of_image(target, image, threads, beside, whole=True)
 
 
 def _of_image(
-    target: str, image: LayeredImage, threads: int, beside: Beside | None, *, whole: bool
+    target: str, image: LayeredImage, threads: int, beside: Observer | None, *, whole: bool
 ) -> Inventory:
     watch, tree, gaps = Watch(Budget()), Tree(), list[Gap]()
     diff_ids = image.config.diff_ids
@@ -167,7 +166,7 @@ def _of_image(
 
 
 def _finished(
-    base: Inventory, tree: Tree, gaps: tuple[Gap, ...], beside: Beside | None
+    base: Inventory, tree: Tree, gaps: tuple[Gap, ...], beside: Observer | None
 ) -> Inventory:
     view = View(tree, base.layers)
     view.distribution = distribution_of(view)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,7 @@ from staunch.flows.evidence import find_evidence
 from staunch.formats import strict_json
 from staunch.formats.cyclonedx_vex import is_cyclonedx, parse_cyclonedx_vex
 from staunch.formats.openvex import VEX_BYTES, parse_openvex
+from staunch.formats.public_key import PublicKey
 from staunch.model.image import Descriptor
 from staunch.model.inventory import Gap, Inventory
 from staunch.model.purl import Purl
@@ -42,10 +46,14 @@ def parse_vex(data: bytes, *, source: str) -> VexDocument:
     return parse_openvex(data, source=source)
 
 
-def read_vex(path: Path, inventory: Inventory) -> tuple[VexDocument, ...]:
+def read_vex(
+    path: Path, inventory: Inventory, keys: Sequence[PublicKey] = ()
+) -> tuple[VexDocument, ...]:
     """The documents at a path: a file, a folder of files, or a VEX hub (a folder with an index).
 
-    Of a hub, only what its index names for packages of ``inventory`` is read.
+    Of a hub, only what its index names for packages of ``inventory`` is read. A file counts as
+    signed when ``FILE.sig`` beside it (base64, as ``cosign sign-blob`` writes it) is by one of
+    ``keys``.
 
     Raises:
         SpecError: nothing is there.
@@ -53,7 +61,12 @@ def read_vex(path: Path, inventory: Inventory) -> tuple[VexDocument, ...]:
         HostError: it cannot be read.
     """
     if not path.is_dir():
-        return (parse_vex(_read_file(path), source=str(path)),)
+        data = _read_file(path)
+        document = parse_vex(data, source=str(path))
+        beside = path.with_name(path.name + ".sig")
+        if keys and beside.is_file() and _is_signed(data, _read_file(beside), keys):
+            document = _signed(document)
+        return (document,)
     if (path / "index.json").is_file():
         return tuple(_hub(path, inventory))
     files = sorted(each for each in path.rglob("*.json"))
@@ -66,6 +79,19 @@ def read_vex(path: Path, inventory: Inventory) -> tuple[VexDocument, ...]:
     return tuple(
         parse_vex(_read_below(path, each.relative_to(path)), source=str(each)) for each in files
     )
+
+
+def _is_signed(data: bytes, signature: bytes, keys: Sequence[PublicKey]) -> bool:
+    try:
+        made = base64.b64decode(signature.strip(), validate=True)
+    except (ValueError, binascii.Error):
+        return False
+    return any(key.verifies(made, data) for key in keys)
+
+
+def _signed(document: VexDocument) -> VexDocument:
+    statements = tuple(replace(each, signed=True) for each in document.statements)
+    return replace(document, statements=statements)
 
 
 def _hub(folder: Path, inventory: Inventory) -> Iterator[VexDocument]:
@@ -123,7 +149,7 @@ def attested_vex(
                 gaps.append(Gap("vex", source, f"it does not count: {each.why}"))
                 continue
             try:
-                documents.append(parse_vex(statement.predicate, source=source))
+                documents.append(_signed(parse_vex(statement.predicate, source=source)))
             except UntrustedError as e:
                 gaps.append(Gap("vex", source, e.why))
     return tuple(documents), tuple(gaps)

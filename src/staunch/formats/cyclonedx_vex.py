@@ -8,18 +8,20 @@ be recognised makes a statement that matches nothing: never one that matches eve
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
+from uuid import NAMESPACE_URL, uuid5
 
-from staunch.errors import UntrustedError
+from staunch.errors import SpecError, UntrustedError
 from staunch.formats import strict_json
 from staunch.formats.openvex import VEX_BYTES, named
 from staunch.formats.strict_json import Node
 from staunch.model.vex import Named, Product, VexDocument, VexStatement
 
-__all__ = ["is_cyclonedx", "parse_cyclonedx_vex"]
+__all__ = ["is_cyclonedx", "parse_cyclonedx_vex", "write_cyclonedx_vex"]
 
 _COMPONENTS = 1_000_000
 _DEPTH = 30
@@ -45,6 +47,19 @@ _JUSTIFICATIONS: Final[Mapping[str, str]] = {
     "protected_at_runtime": "inline_mitigations_already_exist",
     "protected_at_perimeter": "inline_mitigations_already_exist",
     "protected_by_mitigating_control": "inline_mitigations_already_exist",
+}
+_WRITTEN: Final[Mapping[str, str]] = {
+    "fixed": "resolved",
+    "affected": "exploitable",
+    "under_investigation": "in_triage",
+    "not_affected": "not_affected",
+}
+_WORDS: Final[Mapping[str, str]] = {
+    "component_not_present": "code_not_present",
+    "vulnerable_code_not_present": "code_not_present",
+    "vulnerable_code_not_in_execute_path": "code_not_reachable",
+    "vulnerable_code_cannot_be_controlled_by_adversary": "requires_environment",
+    "inline_mitigations_already_exist": "protected_by_mitigating_control",
 }
 _MEND = "ask its author for a document that holds to the CycloneDX schema"
 
@@ -163,3 +178,99 @@ def _product(node: Node, subject: Named | None, components: Mapping[str, Named])
     if subject is None or found == subject:
         return Product(found)
     return Product(subject, (found,))
+
+
+# -- writing
+
+
+def write_cyclonedx_vex(document: VexDocument) -> bytes:
+    """The document as CycloneDX 1.6. Its subject is the product of the first statement.
+
+    Statements about another product go into a document of their own; witnesses stand in
+    ``properties`` (``staunch:witness``), as JSON.
+
+    Raises:
+        SpecError: the statements are about several products.
+    """
+    subjects = {each.named for statement in document.statements for each in statement.products}
+    if len(subjects) > 1:
+        raise SpecError(
+            "the statements do not fit one CycloneDX document",
+            why=f"they are about {len(subjects)} products; a document has one subject",
+            mend="write OpenVEX, or one document for each product",
+        )
+    components: dict[str, Named] = {
+        component.id: component
+        for statement in document.statements
+        for product in statement.products
+        for component in product.components
+    }
+    content: dict[str, object] = {
+        "metadata": {
+            "timestamp": document.timestamp,
+            "authors": [{"name": document.author}],
+            **({"component": _written_subject(next(iter(subjects)))} if subjects else {}),
+        },
+        "components": [_written_component(each) for _, each in sorted(components.items())],
+        "vulnerabilities": [_written(each) for each in document.statements],
+    }
+    serial = uuid5(NAMESPACE_URL, json.dumps(content, sort_keys=True))
+    bom = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        **content,
+    }
+    return (json.dumps(bom, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _written_subject(subject: Named) -> dict[str, object]:
+    purl = subject.purls[0] if subject.purls else None
+    return {
+        "type": "container",
+        "bom-ref": "subject",
+        "name": purl.name if purl else subject.id,
+        **({"version": purl.version, "purl": str(purl)} if purl and purl.version else {}),
+    }
+
+
+def _written_component(component: Named) -> dict[str, object]:
+    purl = component.purls[0] if component.purls else None
+    return {
+        "type": "library",
+        "bom-ref": component.id,
+        "name": purl.name if purl else component.id,
+        **({"version": purl.version} if purl and purl.version else {}),
+        **({"purl": str(purl)} if purl else {}),
+    }
+
+
+def _written(statement: VexStatement) -> dict[str, object]:
+    refs = [each.id for product in statement.products for each in product.components]
+    word = _WORDS.get(statement.justification)
+    analysis: dict[str, object] = {"state": _WRITTEN[statement.status]}
+    if word and statement.status == "not_affected":
+        analysis["justification"] = word
+    if statement.impact:
+        analysis["detail"] = statement.impact
+    content: dict[str, object] = {"id": statement.vulnerability, "analysis": analysis}
+    if statement.aliases:
+        content["references"] = [
+            {"id": each, "source": {"name": each.partition("-")[0]}} for each in statement.aliases
+        ]
+    content["affects"] = [{"ref": each} for each in refs or ["subject"]]
+    if statement.witness is not None:
+        looks = [
+            {
+                "kind": each.kind,
+                "pattern": each.pattern,
+                "within": each.within,
+                "wanted": each.wanted,
+            }
+            for each in statement.witness.looks
+        ]
+        value = json.dumps({"rule": statement.witness.rule, "looks": looks}, sort_keys=True)
+        content["properties"] = [{"name": "staunch:witness", "value": value}]
+    return content

@@ -154,6 +154,8 @@ def _note(statement: VexStatement, finding: Finding, now: datetime) -> VexNote:
         refused = "malware is not cleared by a statement"
     elif statement.judgement and not statement.expires:
         refused = "a person's judgement needs an expiry"
+    elif statement.judgement and not statement.signed:
+        refused = "a person's judgement counts only when it is signed"
     witness = statement.witness
     if statement.judgement:
         ground = "judgement"

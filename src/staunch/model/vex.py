@@ -86,7 +86,7 @@ class VexStatement:
 
     ``vulnerability`` and ``aliases`` are ids; ``timestamp`` and ``expires`` RFC 3339 or "";
     ``document`` is the id of the document, ``source`` where we read it. ``judgement`` marks what a
-    person decided without a witness.
+    person decided without a witness; ``signed`` that the document's signature was verified.
     """
 
     vulnerability: str
@@ -103,6 +103,7 @@ class VexStatement:
     document: str = ""
     source: str = ""
     judgement: bool = False
+    signed: bool = False
     witness: Witness | None = None
 
 

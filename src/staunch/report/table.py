@@ -230,6 +230,8 @@ def _numbers(answer: Answer) -> list[str]:
         text.append(
             f"{answer.judged.total} of what VEX set aside rest on a person's judgement alone"
         )
+    if answer.idle:
+        text.append(f"{counted(answer.idle, 'VEX statement')} about nothing found here")
     if answer.feeds:
         text.append(
             "feeds: "

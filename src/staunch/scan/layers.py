@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from staunch.errors import UntrustedError
 from staunch.formats.tar import read_tar
+from staunch.model.digest import Digest
 from staunch.model.entry import Kind
 from staunch.model.inventory import Gap
 from staunch.scan.content import Facts, Kept, Lost
 from staunch.scan.forward import Forward, Pieces
-from staunch.scan.tree import Change
+from staunch.scan.tree import Change, Tree
 
-__all__ = ["LayerContents", "Looker", "ahead", "read_layer"]
+__all__ = ["LayerContents", "Looker", "Observer", "ahead", "read_layer"]
 
 _AHEAD = 8  # pieces of at most 1 MiB
 
@@ -26,6 +27,22 @@ class Looker(Protocol):
 
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         """What is to be remembered of a file."""
+        ...
+
+
+class Observer(Protocol):
+    """Sees every file in the same pass as an inventory, and the finished tree."""
+
+    def looker(self, inner: Looker, layer: int) -> Looker:
+        """Looks at each file of a layer for ``inner`` as well. Thread-safe."""
+        ...
+
+    def layer(self, changes: Iterable[Change]) -> None:
+        """The next layer, base first, as it was read."""
+        ...
+
+    def finish(self, tree: Tree, layers: Sequence[Digest], unowned: Sequence[str]) -> None:
+        """All layers are read; ``unowned`` are paths that no package owns."""
         ...
 
 

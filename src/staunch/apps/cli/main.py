@@ -28,6 +28,8 @@ VERBS = {
     "test": "Run an image's own tests in a sandbox.",
     "run": "Run a command in an image, in a sandbox.",
     "db": "Fill and check the database of advisories.",
+    "exceptions": "List and change accepted risks.",
+    "vex": "Write and check statements about what does not affect an image.",
     "scan": "Tell what is in an image and what is wrong with it.",
     "sbom": "Print an image's software bill of materials.",
     "sign": "Sign an image in a registry or a layout.",

@@ -106,7 +106,7 @@ _FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "
     multiple=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="KEY",
-    help="Believe VEX that is attested on the image and signed by this public key.",
+    help="Believe VEX that is attested on the image, or has FILE.sig beside it, by this public key.",
 )
 @click.option(
     "--secrets/--no-secrets",
@@ -181,8 +181,8 @@ def command(
 
         local = not _is_remote(target)
         taken = looked(target, files=local if secrets is None else secrets)
-        ground = _ground(taken, vex, exceptions, keys, names, tier)
-        if vex_keys:
+        ground = _ground(taken, vex, exceptions, keys, vex_keys, names, tier)
+        if vex_keys and _is_image(taken):
             ground = _with_attested(ground, taken, vex_keys, registries)
         progress.step("matching")
         found = answer(taken, db, ground, now=now)
@@ -212,6 +212,7 @@ def _ground(
     vex: Sequence[Path],
     exceptions: Sequence[Path],
     keys: Sequence[Path],
+    vex_keys: Sequence[Path],
     names: Sequence[str],
     tier: str,
 ) -> Ground:
@@ -220,8 +221,9 @@ def _ground(
     from staunch.flows.trust_policy import keys_of
     from staunch.flows.vex import read_vex
 
+    trusted = tuple(keys_of(vex_keys))
     return Ground(
-        tuple(each for path in vex for each in read_vex(path, taken.inventory)),
+        tuple(each for path in vex for each in read_vex(path, taken.inventory, trusted)),
         tuple(each for path in exceptions for each in read_exceptions(path)),
         signature_judge(tuple(keys_of(keys))) if keys else None,
         tuple(dict.fromkeys((*names, *_names_of(taken.inventory.target)))),
@@ -238,6 +240,11 @@ def _names_of(target: str) -> tuple[str, ...]:
         return (target, Reference.parse(target.removeprefix("docker://")).name)
     except SpecError:
         return (target,)
+
+
+def _is_image(taken: Taken) -> bool:
+    """Whether it lies where attestations can be: in a registry, an OCI layout or archive."""
+    return taken.inventory.digest is not None
 
 
 def _with_attested(
