@@ -111,7 +111,7 @@ class LayoutRepository:
 
     def images(self) -> tuple[Descriptor, ...]:
         """What ``index.json`` names that is no artifact about something else."""
-        entries = [each.descriptor for each in self._index.manifests]
+        entries = [_plain(each.descriptor) for each in self._index.manifests]
         return tuple(each for each in entries if self._of(each).subject is None)
 
     def resolve(self, name: str) -> Descriptor | None:
