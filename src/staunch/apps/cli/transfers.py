@@ -1,9 +1,11 @@
-"""What ``push``, ``pull`` and ``copy`` share: places, options, the answer."""
+"""What ``push``, ``pull``, ``copy`` and ``build --push`` share: places, options, the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from staunch.flows.targets import Place
     from staunch.ports import Repository
 
-__all__ = ["answer", "transfer", "transfer_options"]
+__all__ = ["Pushing", "answer", "transfer", "transfer_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ABOUT = "sha256-"  # tags of what is said about images
@@ -112,12 +114,58 @@ def _mount(source: Place, target: Place) -> str:
     return one.repository
 
 
+@dataclass(frozen=True, slots=True)
+class Pushing:
+    """``build --push``: where to, checked before the work."""
+
+    target: Place
+    insecure: Sequence[str]
+
+    @classmethod
+    def parse(cls, text: str, form: str, insecure: Sequence[str]) -> Self:
+        """Read the reference.
+
+        Raises:
+            SpecError: it is none.
+            UsageError: an image in that form cannot be pushed.
+        """
+        from staunch.flows.targets import Place
+        from staunch.model.reference import Reference
+
+        if form == "docker-archive":
+            raise click.UsageError("--push takes an oci-dir or an oci-archive, no docker-archive")
+        return cls(Place(Reference.parse(text)), tuple(insecure))
+
+    def run(
+        self, console: Console, out: Path, document: Mapping[str, object], text: str, code: int
+    ) -> tuple[dict[str, object], str]:
+        """Push what was built if its tests passed (``code`` 0); the answer with what was done."""
+        from staunch.flows.targets import Place
+
+        if code != 0:
+            why = "its tests did not pass" if code == 1 else "its tests did not all run"
+            return {**document, "pushed": None}, f"{text.rstrip()}\nnot pushed: {why}"
+        source = Place(path=out)
+        done = transfer(
+            console, source, self.target, platform=None, referrers=True, insecure=self.insecure
+        )
+        pushed, lines = _told(source, self.target, done)
+        return {**document, "pushed": pushed}, "\n".join([text.rstrip(), *lines])
+
+
 def answer(console: Console, source: Place, target: Place, done: Sequence[Copied]) -> None:
     """Tell what was copied."""
+    document, lines = _told(source, target, done)
+    console.answer(document, "\n".join(lines), "\n".join(lines[::2]))
+
+
+def _told(
+    source: Place, target: Place, done: Sequence[Copied]
+) -> tuple[dict[str, object], list[str]]:
     from staunch.apps.cli.progress import size
 
     place = target.reference.name if target.reference else str(target.path)
-    document = {
+    document: dict[str, object] = {
         "schema": "staunch.dev/copy/v1",
         "source": str(source),
         "target": place,
@@ -146,4 +194,4 @@ def answer(console: Console, source: Place, target: Place, done: Sequence[Copied
         parts.append(f"{size(each.skipped_bytes)} there already")
         parts.append(f"{each.referrers} referrers")
         lines.append("  " + ", ".join(parts))
-    console.answer(document, "\n".join(lines), "\n".join(lines[::2]))
+    return document, lines

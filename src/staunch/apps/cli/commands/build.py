@@ -81,6 +81,12 @@ if TYPE_CHECKING:
     help="Holds the key's passphrase. Default: $COSIGN_PASSWORD, else it is asked for.",
 )
 @click.option(
+    "--push",
+    metavar="REF",
+    help="Push it there when its tests passed; an image that could not be tested is not pushed.",
+)
+@options.insecure_registry
+@click.option(
     "--test/--no-test", "testing", default=True, help="Run the image's tests. Default: yes."
 )
 def command(
@@ -98,6 +104,8 @@ def command(
     tag: str,
     key: str | None,
     passphrase_file: Path | None,
+    push: str | None,
+    insecure: tuple[str, ...],
     *,
     offline: bool,
     testing: bool,
@@ -129,6 +137,11 @@ def command(
     path = lock_path(wanted.source, wanted.name, foundation=foundation)
     out = output or output_path(wanted.name, form)
     (stands if form == "oci-dir" else refuse_folder)(out)  # told now, not after all the work
+    pushing = None
+    if push is not None:
+        from staunch.apps.cli.transfers import Pushing
+
+        pushing = Pushing.parse(push, form, insecure)
     signing = None
     if key is not None:  # before the work: a wrong passphrase should not cost a build
         from staunch.apps.cli.signing import signer_of, signing_of
@@ -144,9 +157,9 @@ def command(
         report = build(wanted, lock, opened, how)
         tested = tests.after_build(out, wanted, progress) if testing else tests.SKIPPED
     summary = render.Build(wanted, lock, path, report, tested, form)
-    console.answer(
-        summary.document(),
-        summary.text(verbose=console.verbose),
-        str(report.published.digest),
-    )
-    return tests.exit_code(tested)
+    document, text = summary.document(), summary.text(verbose=console.verbose)
+    code = tests.exit_code(tested)
+    if pushing is not None:
+        document, text = pushing.run(console, out, document, text, code)
+    console.answer(document, text, str(report.published.digest))
+    return code
