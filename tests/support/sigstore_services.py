@@ -21,6 +21,7 @@ from pathlib import Path
 
 import jwt
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -31,7 +32,6 @@ DER, PEM = serialization.Encoding.DER, serialization.Encoding.PEM
 SPKI = serialization.PublicFormat.SubjectPublicKeyInfo
 SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 ISSUER_V2 = ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
-ORIGIN = "rekor.example.org"
 YEARS = timedelta(days=3650)
 
 
@@ -120,16 +120,28 @@ class Services:
 
     # -- Fulcio
 
-    def certificate(self, token: str, request: x509.CertificateSigningRequest) -> list[str]:
-        """A certificate for the identity of a token that the issuer signed, with an SCT inside."""
+    def _asked(self, request: dict, header: str) -> list[str]:
+        """A request by CSR (sigstore-python) or by key and proof (cosign, token in the body)."""
+        asked = request.get("publicKeyRequest")
+        token = request.get("credentials", {}).get("oidcIdentityToken") or header
         claims = jwt.decode(
             token, self.oidc_key.public_key(), algorithms=["ES256"], audience="sigstore"
         )
-        assert request.is_signature_valid
+        if asked is None:
+            csr = x509.load_pem_x509_csr(base64.b64decode(request["certificateSigningRequest"]))
+            assert csr.is_signature_valid
+            return self.certificate(claims, csr.public_key())
+        key = serialization.load_pem_public_key(asked["publicKey"]["content"].encode())
+        proof = base64.b64decode(asked["proofOfPossession"])
+        key.verify(proof, claims["sub"].encode(), ec.ECDSA(hashes.SHA256()))
+        return self.certificate(claims, key)
+
+    def certificate(self, claims: dict, key) -> list[str]:
+        """A certificate for the identity of a token that the issuer signed, with an SCT inside."""
         start = datetime.now(UTC) - self.age
         issuer = str(claims["iss"]).encode()
         builder = (
-            self.ca.begin(request.public_key(), start=start, end=start + self.lifetime)
+            self.ca.begin(key, start=start, end=start + self.lifetime)
             .subject_name(x509.Name([]))
             .add_extension(
                 x509.SubjectAlternativeName([x509.UniformResourceIdentifier(claims["sub"])]),
@@ -170,6 +182,17 @@ class Services:
 
     # -- Rekor v2
 
+    @property
+    def origin(self) -> str:
+        """The log's name in its checkpoints: its host."""
+        return self.url.removeprefix("http://").partition(":")[0]
+
+    @property
+    def log_id(self) -> bytes:
+        """C2SP signed-note, "Signatures": over name, kind of signature and raw key."""
+        raw = _spki(self.log_key)[-32:]
+        return hashlib.sha256(f"{self.origin}\n\x01".encode() + raw).digest()
+
     def log(self, request: dict) -> dict:
         """Add an entry; gives it with an inclusion proof and a signed checkpoint."""
         asked = request["hashedRekordRequestV002"]
@@ -190,8 +213,8 @@ class Services:
         self.leaves.append(hashlib.sha256(b"\0" + body).digest())
         number = len(self.leaves) - 1
         root = _root(self.leaves)
-        log_id = hashlib.sha256(_spki(self.log_key)).digest()
-        note = f"{ORIGIN}\n{len(self.leaves)}\n{_b64(root)}\n"
+        log_id = self.log_id
+        note = f"{self.origin}\n{len(self.leaves)}\n{_b64(root)}\n"
         signature = _b64(log_id[:4] + self.log_key.sign(note.encode()))
         return {
             "logIndex": str(number),
@@ -202,7 +225,7 @@ class Services:
                 "rootHash": _b64(root),
                 "treeSize": str(len(self.leaves)),
                 "hashes": [_b64(each) for each in _path(number, self.leaves)],
-                "checkpoint": {"envelope": f"{note}\n— {ORIGIN} {signature}\n"},
+                "checkpoint": {"envelope": f"{note}\n— {self.origin} {signature}\n"},
             },
             "canonicalizedBody": _b64(body),
         }
@@ -249,12 +272,12 @@ class Services:
     def trusted_root(self) -> dict:
         start = {"start": "2020-01-01T00:00:00Z"}
 
-        def log(key, kind: str) -> dict:
+        def log(key, kind: str, log_id: bytes) -> dict:
             return {
                 "baseUrl": self.url,
                 "hashAlgorithm": "SHA2_256",
                 "publicKey": {"rawBytes": _b64(_spki(key)), "keyDetails": kind, "validFor": start},
-                "logId": {"keyId": _b64(hashlib.sha256(_spki(key)).digest())},
+                "logId": {"keyId": _b64(log_id)},
             }
 
         def authority(*chain: x509.Certificate) -> dict:
@@ -266,11 +289,12 @@ class Services:
                 "validFor": start,
             }
 
+        ct_id = hashlib.sha256(_spki(self.ct_key)).digest()
         return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [log(self.log_key, "PKIX_ED25519")],
+            "tlogs": [log(self.log_key, "PKIX_ED25519", self.log_id)],
             "certificateAuthorities": [authority(self.ca.root)],
-            "ctlogs": [log(self.ct_key, "PKIX_ECDSA_P256_SHA_256")],
+            "ctlogs": [log(self.ct_key, "PKIX_ECDSA_P256_SHA_256", ct_id)],
             "timestampAuthorities": [authority(self.tsa_certificate, self.tsa.root)],
         }
 
@@ -306,12 +330,9 @@ class Services:
         if path in self.refuse:
             return 503, b'{"message": "busy"}'
         if path == "/api/v2/signingCert":
-            request = x509.load_pem_x509_csr(
-                base64.b64decode(json.loads(body)["certificateSigningRequest"])
-            )
             try:
-                chain = self.certificate(authorization.removeprefix("Bearer "), request)
-            except jwt.InvalidTokenError as e:
+                chain = self._asked(json.loads(body), authorization.removeprefix("Bearer "))
+            except (jwt.InvalidTokenError, InvalidSignature) as e:
                 return 401, json.dumps({"message": str(e)}).encode()
             answer = {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}
             return 200, json.dumps(answer).encode()

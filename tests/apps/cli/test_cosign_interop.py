@@ -17,6 +17,7 @@ from staunch.model.reference import Reference
 from tests.support.cli import Staunch
 from tests.support.registry import registry
 from tests.support.signing import put_image
+from tests.support.sigstore_services import services
 from tests.support.tools import need
 
 pytestmark = pytest.mark.interop
@@ -58,9 +59,11 @@ class Place:
             COSIGN_PASSWORD="pw",
         )  # fmt: skip
 
-    def cosign(self, version: int, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+    def cosign(
+        self, version: int, verb: str, *words: str, log: bool = False, config: str = "no-log.json"
+    ) -> subprocess.CompletedProcess[str]:
         flags = ["--allow-insecure-registry"]
-        if verb.startswith("verify"):
+        if verb.startswith("verify") and not log:
             flags += [
                 "--insecure-ignore-tlog",
                 *(["--private-infrastructure"] if version == 2 else []),
@@ -68,9 +71,9 @@ class Place:
         elif verb in ("sign", "attest"):
             flags += [
                 "-y",
-                *(["--tlog-upload=false"] if version == 2 else ["--signing-config", "no-log.json"]),
+                *(["--tlog-upload=false"] if version == 2 else ["--signing-config", config]),
             ]
-        else:
+        elif not verb.startswith("verify"):
             flags = []
         env = {**os.environ, "COSIGN_PASSWORD": "pw", "HOME": str(self.folder)}
         return subprocess.run(
@@ -189,6 +192,55 @@ def test_by_tag_and_again(place):
     again = place.ours("sign", tagged, "--key", "ours.key", "--json").document
     assert [each["new"] for each in again["written"]] == [False, False]
     assert image in place.ours("verify", tagged, "--key", "ours.pub").out
+
+
+# -- without keys, against stand-ins of sigstore's services
+
+
+@pytest.fixture(scope="module")
+def keyless(place):
+    """The services, and what clients are told of them in ``folder``."""
+    (place.folder / "sigstore").mkdir()
+    with services(place.folder / "sigstore") as running:
+        for name, document in (
+            ("root.json", running.trusted_root()),
+            ("services.json", running.signing_config()),
+            ("trust.json", json.loads(running.trust_config())),
+        ):
+            (place.folder / name).write_text(json.dumps(document))
+        (place.folder / "token").write_text(running.token())
+        (place.folder / "keyless.yaml").write_text(
+            "trusted-root: root.json\nidentities:\n"
+            f"  - {{subject: 'https://ci.example.org/*', issuer: {running.url}/oidc}}\n"
+        )
+        yield running
+
+
+def test_cosign_verifies_what_we_sign_without_a_key(place, keyless):
+    image = place.image("keyless")
+    how = ("--keyless", "--identity-token", "token", "--trust-config", "trust.json")
+    place.ours("sign", image, *how)
+    place.ours("attest", image, *how, "--type", "provenance", "--predicate", "predicate.json")
+    who = (
+        "--certificate-identity", "https://ci.example.org/build.yml", "--trusted-root", "root.json",
+        "--certificate-oidc-issuer", f"{keyless.url}/oidc", "--use-signed-timestamps",
+    )  # fmt: skip
+    for verb in (("verify",), ("verify-attestation", "--type", "slsaprovenance1")):
+        done = place.cosign(3, *verb, *who, image, log=True)
+        assert done.returncode == 0, done.stderr
+    mine = place.ours("verify", image, "--policy", "keyless.yaml", "--attestation", "provenance")
+    assert "signature by https://ci.example.org/build.yml (by http://127.0.0.1:" in mine.out
+    assert mine.err == ""
+    stranger = place.ours("verify", image, "--key", "ours.pub", code=1)
+    assert "it is keyless: wanted one by SHA256:" in stranger.out
+
+
+def test_we_verify_what_cosign_signs_without_a_key(place, keyless):
+    image = place.image("keyless-by-cosign")
+    how = ("--trusted-root", "root.json", "--identity-token", "token")
+    done = place.cosign(3, "sign", *how, image, config="services.json")
+    assert done.returncode == 0, done.stderr
+    place.ours("verify", image, "--policy", "keyless.yaml")
 
 
 # -- each tampering, on the real registry
