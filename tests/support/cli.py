@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,23 @@ class Finished:
     def document(self) -> Any:
         """Its standard output as JSON."""
         return json.loads(self.out)
+
+
+def in_process(*args: str | Path, cwd: Path, code: int | None = 0, **env: str) -> Finished:
+    """The command line in this process: for tests that call it many times."""
+    from staunch.apps.cli.main import run
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.dict(os.environ, env),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        got = run([str(each) for each in args])
+    if code is not None:
+        assert got == code, f"{args}: {got}\n{out.getvalue()}\n{err.getvalue()}"
+    return Finished(got, out.getvalue(), err.getvalue())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from staunch.adapters.registry import Registries
 from staunch.flows.signing import put_bytes, tag_of
 from staunch.formats import oci, sigstore_bundle
 from staunch.model.reference import Reference
-from tests.support.cli import Staunch
+from tests.support.cli import in_process
 from tests.support.registry import registry
 from tests.support.signing import put_image
 from tests.support.sigstore_services import services
@@ -41,7 +41,6 @@ class Place:
 
     host: str
     folder: Path
-    staunch: Staunch
     registries: Registries
 
     def image(self, name: str, *layers: bytes) -> str:
@@ -54,7 +53,7 @@ class Place:
         return self.registries.repository(Reference(self.host, name))
 
     def ours(self, *words: str, code: int | None = 0):
-        return self.staunch(
+        return in_process(
             *words, "--insecure-registry", self.host, cwd=self.folder, code=code,
             COSIGN_PASSWORD="pw",
         )  # fmt: skip
@@ -91,12 +90,11 @@ def place(tmp_path_factory):
         made = Place(
             running.host,
             folder,
-            Staunch(folder / "store"),
             Registries(insecure=[running.host]),
         )
         done = made.cosign(2, "generate-key-pair", "--output-key-prefix", "theirs")
         assert done.returncode == 0, done.stderr
-        made.staunch("key", "generate", "-o", "ours", cwd=folder, COSIGN_PASSWORD="pw")
+        in_process("key", "generate", "-o", "ours", cwd=folder, COSIGN_PASSWORD="pw")
         yield made
 
 
@@ -350,6 +348,16 @@ def test_a_list_again_and_again(place):
     revoked = place.ours(*words, code=1)
     assert "is revoked" in revoked.out
     assert "was passed, is refused" in revoked.out
+
+
+def test_a_registry_that_is_not_there_is_unknown(place):
+    (place.folder / "far.txt").write_text("localhost:1/x:1\n")
+    for words in (("localhost:1/x:1",), ("--list", "far.txt")):
+        done = in_process(
+            "verify", *words, "--key", "ours.pub", "--insecure-registry", "localhost:1",
+            cwd=place.folder, code=3,
+        )  # fmt: skip
+        assert "localhost:1" in done.err + done.out
 
 
 @pytest.mark.parametrize(
