@@ -234,6 +234,19 @@ def test_since(scan: Scan, image: Path, tmp_path: Path) -> None:
     assert same["since"].endswith("before.json")
 
 
+def test_explain(scan: Scan, image: Path) -> None:
+    code, text = scan(image, "--explain", "cve-2018-18074")
+    assert code == 3  # gaps of the database are told with it
+    assert text.startswith("CVE-2018-18074: ")
+    assert "requests 2.19.0: affected\n  fixed in 2.20.0" in text
+    assert "because osv:pypi PYSEC-2018-28, rule " in text
+    assert "2.19.0 against " in text
+    none = json.loads(scan(image, "--explain", "CVE-1999-0001", "--json")[1])
+    assert none["schema"] == "staunch.dev/explain/v1"
+    assert not none["findings"]
+    assert none["answer"]
+
+
 def test_a_root_file_system(scan: Scan, tmp_path: Path) -> None:
     root = tmp_path / "root"
     for name, data in python_package("requests", "2.19.0").items():

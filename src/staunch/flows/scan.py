@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from staunch.flows.inventory import take_inventory
-from staunch.flows.match import Matched, match
+from staunch.flows.match import Matched, explain, match
 from staunch.formats import oci
 from staunch.match.exceptions import Verifies, apply_exceptions
 from staunch.match.vex import Target, apply_vex, unused
@@ -19,11 +19,12 @@ from staunch.model.inventory import Gap, Inventory
 from staunch.model.platform import Platform
 from staunch.model.vex import VexDocument
 from staunch.ports import Advisories, Registries, Runner
+from staunch.report.story import Record, StoryView
 from staunch.scan.beside import Beside
 from staunch.scan.misconfiguration import Facts, judge_configuration
 from staunch.scan.secrets import in_settings
 
-__all__ = ["Ground", "Taken", "answer", "take"]
+__all__ = ["Ground", "Taken", "answer", "story", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,33 @@ def answer(taken: Taken, db: Advisories, ground: Ground, *, now: datetime) -> An
         idle=len(unused(statements, findings)),
     )
     return _with_settings(found, taken.beside)
+
+
+def story(found: Answer, db: Advisories, id_: str, *, now: datetime) -> StoryView:
+    """The whole story of one vulnerability in an answer, or of why there is none."""
+    inventory = found.inventory
+    told = explain(id_, inventory, match(inventory, db, now=now), db)
+    said = {
+        (each.id, str(each.package.purl), each.package.locations): each for each in found.findings
+    }
+    return StoryView(
+        told.id,
+        told.names,
+        told.answer,
+        tuple(
+            said.get((each.id, str(each.package.purl), each.package.locations), each)
+            for each in told.findings
+        ),
+        tuple(
+            Record(each.feed, each.record, each.about, each.total, each.withdrawn, each.outcome)
+            for each in told.seen
+        ),
+        tuple(
+            (str(each.package.purl), each.feed, each.record, each.rule, each.why)
+            for each in told.dropped
+        ),
+        tuple(f"{each.what} {each.where}: {each.why}" for each in told.gaps),
+    )
 
 
 def _gaps(matched: Matched, more: Sequence[Gap]) -> tuple[Gap, ...]:

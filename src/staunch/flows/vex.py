@@ -16,6 +16,7 @@ from staunch.attest.trust import TrustPolicy
 from staunch.errors import HostError, SpecError, UntrustedError
 from staunch.flows.evidence import find_evidence
 from staunch.formats import strict_json
+from staunch.formats.csaf_vex import is_csaf, parse_csaf_vex
 from staunch.formats.cyclonedx_vex import is_cyclonedx, parse_cyclonedx_vex
 from staunch.formats.openvex import VEX_BYTES, parse_openvex
 from staunch.formats.public_key import PublicKey
@@ -29,10 +30,10 @@ from staunch.ports import IdentityVerifier, Repository
 __all__ = ["attested_vex", "parse_vex", "read_vex"]
 
 _OPENVEX: Final = "https://openvex.dev/ns"
-_CYCLONEDX: Final = "https://cyclonedx.org/vex"
+_CYCLONEDX: Final = "https://cyclonedx.org/"
 _FILES: Final = 20_000
 _DEPTH: Final = 12
-_MEND: Final = "name an OpenVEX or CycloneDX document, or a folder of them"
+_MEND: Final = "name an OpenVEX, CSAF or CycloneDX document, or a folder of them"
 
 
 def parse_vex(data: bytes, *, source: str) -> VexDocument:
@@ -43,6 +44,8 @@ def parse_vex(data: bytes, *, source: str) -> VexDocument:
     """
     if is_cyclonedx(data):
         return parse_cyclonedx_vex(data, source=source)
+    if is_csaf(data):
+        return parse_csaf_vex(data, source=source)
     return parse_openvex(data, source=source)
 
 

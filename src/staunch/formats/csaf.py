@@ -168,7 +168,7 @@ def parse_document(data: bytes, *, where: str) -> tuple[Advisory, ...]:
         or not isinstance(vulnerabilities, list)
     ):
         raise damaged(what, "it has no CSAF category, id or list of vulnerabilities")
-    products = _Products(mapping(top.get("product_tree")), what)
+    products = ProductTree(mapping(top.get("product_tree")), what)
     moment = _when(tracking.get("current_release_date"))
     return tuple(
         record
@@ -180,7 +180,7 @@ def parse_document(data: bytes, *, where: str) -> tuple[Advisory, ...]:
 def _record(
     entry: Mapping[str, object],
     document: str,
-    products: _Products,
+    products: ProductTree,
     moment: str,
     head: Mapping[str, object],
 ) -> Advisory | None:
@@ -210,7 +210,7 @@ def _record(
     )
 
 
-def _facts(entry: Mapping[str, object], products: _Products) -> Iterator[Affected]:
+def _facts(entry: Mapping[str, object], products: ProductTree) -> Iterator[Affected]:
     """One fact for each component and platform; architectures that say the same are joined."""
     levels = _by_product(entry, "threats", "impact")
     fixes = _fixes(entry)
@@ -311,7 +311,7 @@ def _scores(entry: Mapping[str, object]) -> Iterator[Cvss]:
                 yield Cvss(vector, 0.0, "redhat")
 
 
-class _Products:
+class ProductTree:
     """The product tree: what each product id stands for."""
 
     def __init__(self, tree: Mapping[str, object], what: str) -> None:
@@ -326,6 +326,20 @@ class _Products:
                 text(row.get("product_reference"), most=500),
                 text(row.get("relates_to_product_reference"), most=500),
             )
+
+    def pair(self, identifier: str) -> tuple[str, str] | None:
+        """Component and what it belongs to, where the product is a relationship."""
+        return self._pairs.get(identifier)
+
+    def helper(self, identifier: str) -> Mapping[str, object]:
+        """The identification helper (purl, CPE) of a product.
+
+        Raises:
+            UntrustedError: the document does not describe it.
+        """
+        if identifier not in self._helpers:
+            raise damaged(self._what, f"product {identifier[:100]!r} is not in its tree")
+        return self._helpers[identifier]
 
     def _walk(self, branch: Mapping[str, object], depth: int) -> None:
         if depth > _DEPTH:

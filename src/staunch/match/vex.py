@@ -10,7 +10,7 @@ Which package a statement is about (``Target`` is the image, or what stands for 
 5. A CPE holds where it names the target's distribution and major release (CSAF platforms).
 
 A purl of a statement names a package when type, namespace and name are equal, its version is equal
-or absent, and each qualifier that it has is equal. ``arch=source`` means a source package.
+or absent, and each qualifier that it has is equal. ``arch=source`` (rpm: ``src``) means a source package.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from staunch.model.vex import Named, Product, VexStatement
 
 __all__ = ["Target", "apply_vex", "purl_names", "unused"]
 
+_SOURCE = ("source", "src")  # of deb, and of rpm
 _CLEARING = frozenset({"not_affected", "fixed"})
 _CPE = re.compile(
     r"cpe:(?:/|2\.3:)[aho]:(?P<vendor>[^:]+):(?P<product>[^:]+)(?::(?P<version>[^:]*))?.*"
@@ -232,7 +233,7 @@ def purl_names(purl: Purl, package: FoundPackage) -> bool:
     found = package.purl
     if (purl.type, purl.namespace) != (found.type, found.namespace):
         return False
-    if purl.qualifier("arch") == "source":
+    if purl.qualifier("arch") in _SOURCE:
         others = tuple(pair for pair in purl.qualifiers if pair[0] != "arch")
         name, version = package.source, package.source_version
     else:

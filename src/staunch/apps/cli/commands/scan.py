@@ -15,6 +15,7 @@ from staunch.apps.cli.failures import write
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from staunch.adapters.advisory_db import AdvisoryDatabase
     from staunch.flows.scan import Ground, Taken
     from staunch.model.answer import Answer
     from staunch.model.verdict import Verdict
@@ -69,7 +70,7 @@ _FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="VEX: an OpenVEX or CycloneDX file, a folder of them, or a VEX hub.",
+    help="VEX: an OpenVEX, CSAF or CycloneDX file, a folder of them, or a VEX hub.",
 )
 @click.option(
     "--exceptions",
@@ -113,6 +114,11 @@ _FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "
     default=None,
     help="Look for secrets, which reads every byte. Default: yes, but not in registries.",
 )
+@click.option(
+    "--explain",
+    metavar="ID",
+    help="Tell the whole story of one vulnerability, or why there is none.",
+)
 @options.insecure_registry
 @click.option(
     "--jobs",
@@ -137,6 +143,7 @@ def command(
     names: tuple[str, ...],
     before: str | None,
     vex_keys: tuple[Path, ...],
+    explain: str | None,
     insecure: tuple[str, ...],
     jobs: int,
     *,
@@ -186,6 +193,8 @@ def command(
             ground = _with_attested(ground, taken, vex_keys, registries)
         progress.step("matching")
         found = answer(taken, db, ground, now=now)
+        if explain is not None:
+            return _explain(console, found, db, explain, now)
         if before is not None:
             earlier = _earlier(before)
             if earlier is None:
@@ -194,6 +203,16 @@ def command(
     verdict = judge(found, terms)
     _give(console, found, verdict, form, output, now)
     return _code(verdict, allow_unknown=allow_unknown)
+
+
+def _explain(console: Console, found: Answer, db: AdvisoryDatabase, id_: str, now: datetime) -> int:
+    """The story, with what VEX and exceptions say; the exit code is 3 where it has a gap."""
+    from staunch.flows.scan import story
+    from staunch.report.story import story_document, story_text
+
+    told = story(found, db, id_, now=now)
+    console.answer(story_document(told), story_text(told), told.answer)
+    return 3 if told.gaps else 0
 
 
 def _is_remote(target: str) -> bool:
