@@ -17,6 +17,7 @@ from typing import Final
 
 from staunch.errors import UntrustedError
 from staunch.formats import strict_json
+from staunch.formats.lock import MEDIA_TYPE as LOCK_MEDIA_TYPE
 from staunch.formats.lock import encode_time, format_lock
 from staunch.formats.strict_json import Node
 from staunch.model import limits
@@ -32,7 +33,6 @@ PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
 PREDICATE_V02: Final = "https://slsa.dev/provenance/v0.2"
 BUILD_TYPE: Final = "https://staunch.dev/build-type/v1"
 LOCAL_BUILDER: Final = "https://staunch.dev/builder/local/v1"  # nobody vouches for this machine
-LOCK_MEDIA_TYPE: Final = "application/vnd.staunch.lock.v1+json"
 _DEPENDENCIES = 100_000
 _MEND = "have the image attested again"
 _SECRET = re.compile(r"://[^/?#\s]*@")

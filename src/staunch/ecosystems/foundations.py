@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from importlib.resources import files
 
@@ -61,6 +61,9 @@ _MIRRORS = {
     _MAIN: "http://ftp.debian.org/debian",
     _SECURITY: "http://security.debian.org/debian-security",
 }
+SNAPSHOT_DELAY = timedelta(
+    days=1
+)  # so long after an index's own date, its newest packages are there
 _SNAPSHOTS = "http://snapshot.debian.org/archive"
 
 # release: codename, Python, glibc, then the pinned certificates: file -> fingerprint

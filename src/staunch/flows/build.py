@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from staunch import __version__
 from staunch.assemble.assemble import assemble
 from staunch.assemble.bytecode import Skipped, compile_tree
 from staunch.assemble.checks import Note, check
@@ -24,18 +24,18 @@ from staunch.assemble.payloads import Payloads
 from staunch.assemble.rules.registry import early
 from staunch.assemble.wheel import WheelReader
 from staunch.assemble.wheel_record import stored_wheel_part
-from staunch.attest.sbom import file_list, sbom
 from staunch.ecosystems.foundations import archives
 from staunch.ecosystems.script_only import SCRIPT_ONLY
 from staunch.errors import LostError, SpecError, UntrustedError
 from staunch.fetch.blobs import stored
+from staunch.flows.describe import describe, describe_index
 from staunch.flows.fit import fits
 from staunch.flows.gpu import Gpu, describe_gpu
 from staunch.flows.parallel import gathered
-from staunch.flows.sbom import attach_sbom
 from staunch.flows.world import World
 from staunch.formats import oci, zstd
 from staunch.formats.encoder import encoder
+from staunch.formats.file_list import write_file_list
 from staunch.formats.labels import image_labels
 from staunch.model.digest import Digest
 from staunch.model.elf import ElfFacts
@@ -72,14 +72,14 @@ class BuildOptions:
 class PlatformReport:
     """What was made for one platform.
 
-    ``sbom`` is SPDX 2.3 JSON, ``described`` its manifest; ``skipped`` modules have no byte code;
-    ``notes`` are what the closing checks found to be fine under a condition only.
+    ``sbom`` is SPDX 2.3 JSON, ``described`` the manifests of all that is attached to the image (SBOMs,
+    list of files, lock); ``skipped`` modules have no byte code; ``notes`` are what the closing checks found to be fine under a condition only.
     """
 
     assembled: Assembled
     image: PlatformImage
     sbom: bytes
-    described: Descriptor
+    described: tuple[Descriptor, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
     gpu: Gpu | None = None
@@ -188,7 +188,7 @@ def _attempt(
                 finished=world.clock.now(),  # the second reading: provenance tells both
             )
     with timings.phase("publish"):
-        published = _publish(spec, built, world, options, signed)
+        published = _publish(spec, lock, built, world, options, signed)
     return BuildReport(
         published,
         tuple(each.report for each in built),
@@ -257,12 +257,13 @@ def _platform(
         plans = plan_layers(assembled, code)
         notes: tuple[Note, ...] = ()
         files = b""
+        known: Mapping[str, ElfFacts] = {}
 
         def closing(elf: Mapping[str, ElfFacts]) -> None:  # before anything leaves the store
-            nonlocal notes, files
+            nonlocal notes, files, known
             with timings.phase("check"):
                 notes = check(assembled, elf, spec=spec, payloads=payloads)
-            files = file_list(assembled)
+            files, known = write_file_list(assembled.entries), elf
 
         with timings.phase("layers"):  # the checks, which run beside, included
             world.progress.step("writing layers")
@@ -275,31 +276,16 @@ def _platform(
                 progress=world.progress,
                 beside=closing,
             )
-    with timings.phase("describe"):
-        gpu = describe_gpu(spec, wheels, blobs, world.store)
-        config = _config(spec, lock, platform, written.layers, gpu)
-        image = write_image(platform, written.layers, config, world.store)
-        document = sbom(
-            assembled,
-            name=spec.name,
-            created=lock.created,
-            seed=image.manifest.digest,
-            staunch_version=__version__,
-            file_names=_file_names(packages, wheels, parts),
-            files=Digest.of(files),
-        )
-        described = attach_sbom(world.store, image, document, files)
-    report = PlatformReport(assembled, image, document, described, skipped, notes, gpu)
+        with timings.phase("describe"):
+            gpu = describe_gpu(spec, wheels, blobs, world.store)
+            config = _config(spec, lock, platform, written.layers, gpu)
+            image = write_image(platform, written.layers, config, world.store)
+            told = describe(
+                assembled, image, spec, lock, world.store,
+                payloads=payloads, elf=known, listed=files,
+            )  # fmt: skip
+    report = PlatformReport(assembled, image, told.spdx, told.artifacts, skipped, notes, gpu)
     return _Built(report, written.hits, written.misses)
-
-
-def _file_names(
-    packages: Sequence[LockedPackage], wheels: Sequence[LockedWheel], parts: Sequence[Part]
-) -> dict[str, str]:
-    """Names of the parts as downloaded, by part id."""
-    names = {each.digest: each.filename.rpartition("/")[2] for each in packages}
-    names |= {each.digest: each.filename for each in wheels}
-    return {each.id: names[each.digest] for each in parts if each.digest in names}
 
 
 class _Sources:
@@ -504,6 +490,7 @@ def environment(spec: ImageSpec) -> dict[str, str]:
 
 def _publish(
     spec: ImageSpec,
+    lock: Lock,
     built: Sequence[_Built],
     world: World,
     options: BuildOptions,
@@ -511,7 +498,9 @@ def _publish(
 ) -> PublishedImage:
     world.progress.step(f"writing {options.output}")
     images = [each.report.image for each in built]
-    referrers = [each.report.described for each in built]
+    referrers = [*chain.from_iterable(each.report.described for each in built)]
+    if len(images) > 1:
+        referrers += describe_index(spec, lock, images, world.store)
     referrers += [each.descriptor for each in signed]
     if options.format == "docker-archive":
         return write_docker_archive(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 
-from staunch.ecosystems.foundations import archives
+from staunch.ecosystems.foundations import SNAPSHOT_DELAY, archives
 from staunch.fetch.archive import fetch_package
 from staunch.fetch.wheels import fetch_wheel
 from staunch.flows.parallel import gathered
@@ -21,7 +21,6 @@ from staunch.ports import Verified
 __all__ = ["fetch"]
 
 _DOWNLOADS = 6  # at once: more do not help one mirror, and annoy it
-_SNAPSHOT_DELAY = timedelta(days=1)
 
 
 def fetch(
@@ -78,6 +77,6 @@ def _mirrors(spec: ImageSpec, lock: Lock, world: World) -> dict[str, tuple[str, 
     for archive in archives(spec):
         mirrors = world.mirrors(archive, spec.snapshot)
         if archive.snapshots and archive.id in dates:
-            mirrors += world.mirrors(archive, dates[archive.id] + _SNAPSHOT_DELAY)
+            mirrors += world.mirrors(archive, dates[archive.id] + SNAPSHOT_DELAY)
         found[archive.id] = tuple(dict.fromkeys(mirrors))
     return found

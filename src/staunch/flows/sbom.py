@@ -1,15 +1,19 @@
-"""An image's SBOM beside it: an artifact whose subject is the image (image-spec, "Referrers")."""
+"""What a build says of an image, beside it: artifacts whose subject it is (image-spec, "Referrers")."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from staunch.errors import SpecError, UndecidedError, UntrustedError
-from staunch.formats import file_list, oci, spdx
+from staunch.formats import cyclonedx, file_list, oci, spdx
+from staunch.formats.lock import MEDIA_TYPE as LOCK_MEDIA_TYPE
+from staunch.formats.lock import format_lock
 from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.model.image import Descriptor, PlatformImage
+from staunch.model.lock import Lock
 from staunch.model.platform import Platform
 from staunch.ports import Store
 
@@ -19,21 +23,54 @@ if TYPE_CHECKING:
 EMPTY: Final = b"{}"  # image-spec, manifest.md, "Guidance for an Empty Descriptor"
 MEDIA_EMPTY: Final = "application/vnd.oci.empty.v1+json"
 SBOM_BYTES = 256 * limits.MIB
+_ARTIFACTS: Final = (spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE, LOCK_MEDIA_TYPE)
+
+
+def attach_sboms(
+    store: Store, subject: Descriptor, document: bytes, cdx: bytes, files: bytes = b""
+) -> tuple[Descriptor, ...]:
+    """Keep both SBOMs in the store as artifacts about an image or index.
+
+    Args:
+        store: gets everything.
+        subject: the manifest or index that they are about.
+        document: SPDX.
+        cdx: CycloneDX.
+        files: the list of files, in one artifact with the SPDX document, which names its digest.
+
+    Returns:
+        The artifacts' manifests, for ``write_layout``'s ``referrers``.
+    """
+    first = [(spdx.MEDIA_TYPE, document)]
+    if files:
+        first.append((file_list.MEDIA_TYPE, files))
+    return (
+        _artifact(store, subject, spdx.MEDIA_TYPE, first),
+        _artifact(store, subject, cyclonedx.MEDIA_TYPE, [(cyclonedx.MEDIA_TYPE, cdx)]),
+    )
 
 
 def attach_sbom(
     store: Store, image: PlatformImage, document: bytes, files: bytes = b""
 ) -> Descriptor:
-    """Keep the SBOM (and the list of files) in the store as an artifact about ``image``.
-
-    Returns:
-        The artifact's manifest, for ``write_layout``'s ``referrers``.
-    """
-    config = Descriptor(MEDIA_EMPTY, store.put(EMPTY), len(EMPTY))
-    layers = [Descriptor(spdx.MEDIA_TYPE, store.put(document), len(document))]
+    """Keep the SPDX document (and the list of files) as an artifact about ``image``."""
+    layers = [(spdx.MEDIA_TYPE, document)]
     if files:
-        layers.append(Descriptor(file_list.MEDIA_TYPE, store.put(files), len(files)))
-    data = oci.manifest(config, layers, artifact_type=spdx.MEDIA_TYPE, subject=image.manifest)
+        layers.append((file_list.MEDIA_TYPE, files))
+    return _artifact(store, image.manifest, spdx.MEDIA_TYPE, layers)
+
+
+def attach_lock(store: Store, subject: Descriptor, lock: Lock) -> Descriptor:
+    """Keep the lock as an artifact about an image or index: what a rebuild begins with."""
+    return _artifact(store, subject, LOCK_MEDIA_TYPE, [(LOCK_MEDIA_TYPE, format_lock(lock))])
+
+
+def _artifact(
+    store: Store, subject: Descriptor, kind: str, layers: Sequence[tuple[str, bytes]]
+) -> Descriptor:
+    config = Descriptor(MEDIA_EMPTY, store.put(EMPTY), len(EMPTY))
+    described = [Descriptor(media, store.put(data), len(data)) for media, data in layers]
+    data = oci.manifest(config, described, artifact_type=kind, subject=subject)
     return Descriptor(oci.MEDIA_MANIFEST, store.put(data), len(data))
 
 
@@ -45,7 +82,7 @@ def read_sbom(
     Args:
         path: an OCI layout directory or archive.
         platform: which image; may be left out when there is one.
-        media_type: another document of the same artifact (the list of files).
+        media_type: another document: CycloneDX, the list of files, the lock.
 
     Raises:
         SpecError: no image there, or none for that platform.
@@ -59,7 +96,7 @@ def read_sbom(
         for digest in _referrers(source):
             data = source.read_blob(digest, max_bytes=oci.DOCUMENT_BYTES)
             manifest = oci.parse_manifest(data)
-            if manifest.artifact_type == spdx.MEDIA_TYPE and _about(manifest, image):
+            if manifest.artifact_type in _ARTIFACTS and _about(manifest, image):
                 for layer in manifest.layers:
                     if layer.media_type == media_type:
                         return source.read_blob(layer.digest, max_bytes=SBOM_BYTES)

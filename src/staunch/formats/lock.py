@@ -24,6 +24,7 @@ from staunch.model.platform import Platform
 from staunch.model.spec import Foundation, Profile
 
 SCHEMA = "staunch.dev/lock/v1"
+MEDIA_TYPE = "application/vnd.staunch.lock.v1+json"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _SAFE_PATH = re.compile(r"(?!/)(?!.*(?:^|/)\.{0,2}(?:/|$))[^\x00-\x20\\]{1,1024}")

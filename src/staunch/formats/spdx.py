@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from staunch.errors import SpecError, UntrustedError
+from staunch.formats import strict_json
+from staunch.formats.strict_json import Node
 from staunch.model import limits
 from staunch.model.digest import Digest
+from staunch.model.sbom import Foreign
 
 MEDIA_TYPE: Final = "application/spdx+json"
 VERSION: Final = "SPDX-2.3"
@@ -22,6 +25,7 @@ FILE_LIST: Final = "staunch-file-list"  # type of the reference to the list of f
 
 _ID = re.compile(r"SPDXRef-[A-Za-z0-9.-]+")
 _NOT_ID = re.compile(r"[^A-Za-z0-9.-]")
+PACKAGES = 20_000  # of one document of others
 _DOCUMENT_BYTES = 256 * limits.MIB
 
 
@@ -175,6 +179,38 @@ def _package(package: SpdxPackage) -> dict[str, object]:
             for each in sorted(package.refs)
         ]
     return item
+
+
+def parse_packages(data: bytes, *, what: str) -> tuple[Foreign, ...]:
+    """The packages of somebody else's document in JSON, each once, sorted.
+
+    Raises:
+        UntrustedError: it is no SPDX 2 document in JSON, or over a limit.
+    """
+    mend = "take another release of the package, and report it to its authors"
+    top = strict_json.read(data, what=what, mend=mend, max_bytes=limits.METADATA_BYTES)
+    if not top["spdxVersion"].text().startswith("SPDX-2."):
+        top["spdxVersion"].fail("wanted SPDX 2")
+    return tuple(sorted(set(top["packages"].items(_foreign, most=PACKAGES))))
+
+
+def _foreign(package: Node) -> Foreign:
+    refs = package["externalRefs"].items(lambda node: node, most=1000)
+    purls = [
+        ref["referenceLocator"].text() for ref in refs if ref["referenceType"].text() == "purl"
+    ]
+    sums = package["checksums"].items(lambda node: node, most=100)
+    digests = [each["checksumValue"].text().lower() for each in sums if each["algorithm"].text() == "SHA256"]  # fmt: skip
+    if digests and not re.fullmatch(r"[0-9a-f]{64}", digests[0]):
+        package["checksums"].fail("wanted 64 hexadecimal digits")
+    licence = package["licenseDeclared"].text(default=NOASSERTION)
+    return Foreign(
+        package["name"].text()[:500],
+        package["versionInfo"].text(default="")[:500],
+        purls[0][:4000] if purls else "",
+        "" if licence in (NOASSERTION, NONE) else licence[:500],
+        digests[0] if digests else "",
+    )
 
 
 def package_purls(data: bytes) -> tuple[str, ...]:

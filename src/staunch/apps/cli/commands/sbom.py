@@ -11,15 +11,18 @@ from staunch.apps.cli.console import Console, verb
 from staunch.apps.cli.failures import write
 
 
-@verb("sbom", epilog="Examples: `staunch sbom`; `staunch sbom out/onnxruntime -o sbom.spdx.json`")
+@verb(
+    "sbom",
+    epilog="Examples: `staunch sbom`; `staunch sbom out/onnxruntime --format cyclonedx -o sbom.cdx.json`",
+)
 @options.image
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["spdx"]),
+    type=click.Choice(["spdx", "cyclonedx", "files"]),
     default="spdx",
     show_default=True,
-    help="SPDX 2.3, JSON.",
+    help="SPDX 2.3 or CycloneDX 1.6, JSON; or the list of files.",
 )
 @options.platform
 @click.option(
@@ -42,10 +45,16 @@ def command(
     from staunch.apps.cli.places import image_path
     from staunch.errors import HostError
     from staunch.flows.sbom import read_sbom
+    from staunch.formats import cyclonedx, file_list, spdx
     from staunch.model.platform import Platform
 
     path = image_path(image)
-    data = read_sbom(path, Platform.parse(platform) if platform else None)
+    media_type = {
+        "spdx": spdx.MEDIA_TYPE,
+        "cyclonedx": cyclonedx.MEDIA_TYPE,
+        "files": file_list.MEDIA_TYPE,
+    }[form]
+    data = read_sbom(path, Platform.parse(platform) if platform else None, media_type=media_type)
     if output is not None:
         try:
             output.write_bytes(data)
@@ -61,7 +70,7 @@ def command(
             "schema": "staunch.dev/sbom/v1",
             "format": form,
             "image": str(path),
-            "document": json.loads(data),
+            "document": data.decode("utf-8", "replace") if form == "files" else json.loads(data),
         }
         console.answer(document, "")
         return 0
