@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from staunch.errors import SpecError
 from staunch.formats import tarheader
@@ -92,25 +93,42 @@ def plan_segment(owner: str, entries: Sequence[Entry], encoder: Encoder) -> Segm
     """
     ordered = _ordered(owner, entries)
     headers = tuple(tarheader.header(entry) for entry in ordered)
-    state = hashlib.sha256(_FORMAT + encoder.id.encode() + b"\n")
+    pieces = [_FORMAT, encoder.id.encode(), b"\n"]
     raw_size = 0
     for entry, head in zip(ordered, headers, strict=True):
-        state.update(head)
+        pieces.append(head)
         raw_size += len(head)
         if entry.kind is Kind.FILE:
-            state.update(bytes.fromhex(entry.digest.hex) if entry.digest else b"")
+            if entry.digest is not None:
+                pieces.append(bytes.fromhex(entry.digest.hex))
             raw_size += entry.size + len(tarheader.padding(entry.size))
+    state = hashlib.sha256(b"".join(pieces))
     return SegmentPlan(owner, encoder.id, state.hexdigest(), ordered, headers, raw_size)
 
 
 def _ordered(owner: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Small and made ones by path, archive members as they come, hard links last by path."""
-    made = [each for each in entries if each.kind is Kind.SYMLINK or _is_made(each)]
-    members = [each for each in entries if each.kind is Kind.FILE and not _is_made(each)]
-    links = [each for each in entries if each.kind is Kind.HARDLINK]
-    paths = {each.path for each in entries}
-    files = {each.path for each in entries if each.kind is Kind.FILE}
-    names = {each.body.name for each in members if isinstance(each.body, Member)}
+    made: list[Entry] = []
+    members: list[Entry] = []
+    links: list[Entry] = []
+    paths: set[str] = set()
+    files: set[str] = set()
+    names: set[str] = set()
+    for each in entries:
+        path = each.path
+        paths.add(path)
+        if each.kind is Kind.SYMLINK:
+            made.append(each)
+        elif each.kind is Kind.HARDLINK:
+            links.append(each)
+        elif each.kind is Kind.FILE:
+            files.add(path)
+            if isinstance(each.body, Inline | Slice):
+                made.append(each)
+            else:
+                members.append(each)
+                if isinstance(each.body, Member):
+                    names.add(each.body.name)
     if len(made) + len(members) + len(links) != len(entries):
         raise bad_plan(owner, "a segment holds no directories")
     for each in entries:
@@ -121,14 +139,8 @@ def _ordered(owner: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     if len(paths) != len(entries) or len(names) != len(members):
         raise bad_plan(owner, "a path, or a member of its archive, stands twice")
 
-    def path(entry: Entry) -> str:
-        return entry.path
-
-    return (*sorted(made, key=path), *members, *sorted(links, key=path))
-
-
-def _is_made(entry: Entry) -> bool:
-    return entry.kind is Kind.FILE and isinstance(entry.body, Inline | Slice)
+    by_path = attrgetter("path")
+    return (*sorted(made, key=by_path), *members, *sorted(links, key=by_path))
 
 
 def bad_plan(owner: str, why: str) -> SpecError:

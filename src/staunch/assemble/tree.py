@@ -163,6 +163,10 @@ class Tree:
         names = self._kids.get(here, ())
         return [self._entries[_join(here, name)] for name in sorted(names)]
 
+    def holds(self, path: str) -> bool:
+        """Whether something is at ``path`` itself, which is canonical: no link is followed."""
+        return path in self._entries
+
     def is_empty(self, path: str) -> bool:
         """Whether nothing lies in the directory at the canonical ``path``, or none is there."""
         return not self._kids.get(path)
@@ -346,6 +350,11 @@ class Tree:
             return None
         self._drop(path)
         return entry
+
+    def take_empty(self, path: str) -> None:
+        """Take out the directory at the canonical ``path``, if it is one and nothing lies in it."""
+        if path and path in self._kids and not self._kids[path]:
+            self._drop(path)
 
     def rename(self, path: str, to: str) -> Entry | None:
         """Move one entry that is not a directory, keeping hard links to it; None when absent."""

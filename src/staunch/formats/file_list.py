@@ -12,14 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import quote, unquote
 
 from staunch.errors import UntrustedError
 from staunch.model import limits
-from staunch.model.contents import FileFact
 from staunch.model.digest import Digest
 from staunch.model.entry import Entry, Kind
+
+if TYPE_CHECKING:
+    from staunch.model.contents import FileFact
 
 __all__ = ["MEDIA_TYPE", "parse_file_list", "write_file_list"]
 
@@ -72,6 +74,8 @@ def parse_file_list(data: bytes) -> tuple[FileFact, ...]:
         UntrustedError: a line is none, a path stands twice or out of order, a hard link leads to no
             file of the list.
     """
+    from staunch.model.contents import FileFact  # who writes lists does without
+
     if len(data) > LIST_BYTES:
         _fail(f"it has {len(data):,} bytes; the limit is {LIST_BYTES:,}")
     text = data.decode("utf-8", "surrogateescape")
@@ -83,7 +87,7 @@ def parse_file_list(data: bytes) -> tuple[FileFact, ...]:
     for number, line in enumerate(text.split("\n")[:-1], 1):
         if number > limits.MEMBERS:
             _fail(f"it has more than {limits.MEMBERS} lines")
-        fact = _fact(line, number)
+        fact = _fact(line, number, FileFact)
         if found and fact.path <= last:
             _fail(f"line {number}: {fact.path[:200]!r} does not sort behind {last[:200]!r}")
         last = fact.path
@@ -95,7 +99,7 @@ def parse_file_list(data: bytes) -> tuple[FileFact, ...]:
     return tuple(found.values())
 
 
-def _fact(line: str, number: int) -> FileFact:
+def _fact(line: str, number: int, make: type[FileFact]) -> FileFact:
     match = _LINE.fullmatch(line)
     if match is None:
         _fail(f"line {number} is none: {line[:100]!r}")
@@ -104,7 +108,7 @@ def _fact(line: str, number: int) -> FileFact:
         _fail(f"line {number}: a {kind} {'without' if digest == '-' else 'with'} a digest")
     if bool(link) != (kind in ("symlink", "hardlink")):
         _fail(f"line {number}: a {kind} {'with' if link else 'without'} a target")
-    return FileFact(
+    return make(
         _unescaped(path, number),
         _KINDS[kind],
         int(mode, 8),

@@ -147,7 +147,7 @@ def prune(context: Context, folders: Iterable[str]) -> None:
         while folder and tree.is_empty(folder) and not context.keeps(folder):
             if folder in STANDING:
                 break
-            tree.remove(folder)
+            tree.take_empty(folder)
             folder = folder.rpartition("/")[0]
 
 

@@ -79,7 +79,7 @@ def _headers(context: Context) -> Outcome:
     own = _not_of_spec(context)
     outcome = remove_where(context, lambda path: _is_header(path) and path not in own)
     early = [part.left_out for part in context.parts.values() if part.left_out is not None]
-    paths = {path for each in early for path in each.paths if path not in context.tree}
+    paths = {path for each in early for path in each.paths if not context.tree.holds(path)}
     prune(context, {path.rpartition("/")[0] for path in paths})
     size = outcome.bytes + sum(each.bytes for each in early)
     return Outcome(tuple(sorted(paths.union(outcome.paths))), size)

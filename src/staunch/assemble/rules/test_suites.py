@@ -37,7 +37,7 @@ def _apply(context: Context) -> Outcome:
         inner = stdlib_path(path)
         if inner is not None:
             return bool(_STDLIB.fullmatch(inner))
-        if site_path(path) is None:
+        if "/test" not in path or site_path(path) is None:
             return False
         return any(path.startswith(each) for each in _above(path) & doomed)
 
@@ -54,7 +54,9 @@ def _suites(context: Context) -> set[str]:
     tree = context.tree
     suites: set[str] = set()
     for entry in tree:
-        if entry.kind is not Kind.FILE or not entry.owner.startswith(("wheel:", "deb:")):
+        if "test" not in entry.path or entry.kind is not Kind.FILE:
+            continue
+        if not entry.owner.startswith(("wheel:", "deb:")):
             continue
         if site_path(entry.path) is None or not _TEST_FILE.fullmatch(entry.path.rpartition("/")[2]):
             continue
