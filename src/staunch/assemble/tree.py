@@ -74,7 +74,8 @@ class Tree:
         self._order: list[str] = []  # paths as last sorted; may hold some that are gone
         self._added: list[str] = []  # paths put since then
         self._kids: dict[str, set[str]] = {"": set()}  # directory -> names
-        self._canonical: dict[str, str] = {"": ""}  # directory as written -> canonical, existing
+        # directory as written -> canonical; it counts only while that is a directory
+        self._canonical: dict[str, str] = {"": ""}
         self._implied: set[str] = set()  # directories no part listed so far
         self._hard: dict[str, set[str]] = {}  # file -> hard links to it
         self._diversions: dict[str, Diversion] = {}
@@ -485,7 +486,7 @@ class Tree:
         if bad or len(entry.path) > limits.PATH_BYTES:
             raise _no_path(entry)
         canonical = self._canonical.get(parent)
-        if canonical is None:
+        if canonical is None or canonical not in self._kids:
             if not _is_plain(parent):
                 raise _no_path(entry)
             canonical = self._parent(parent, entry.owner)
@@ -514,6 +515,7 @@ class Tree:
         parent, _, name = path.rpartition("/")
         if (
             self._canonical.get(parent) != parent
+            or parent not in self._kids
             or path in self._entries
             or not name
             or name[0] == "."
@@ -585,10 +587,11 @@ class Tree:
                 self._hard.pop(path, None)
         elif entry.kind is Kind.HARDLINK:
             self._hard.get(entry.link, set()).discard(path)
-        else:
-            self._canonical = {"": ""}
+        elif entry.kind is Kind.DIR:
             self._kids.pop(path, None)
             self._implied.discard(path)
+        else:  # who came by this link comes another way now
+            self._canonical = {"": ""}
         self._conflicts.pop(path, None)
         del self._entries[path]
         parent, _, name = path.rpartition("/")

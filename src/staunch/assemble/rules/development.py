@@ -17,6 +17,7 @@ from staunch.assemble.rules.base import (
 )
 from staunch.assemble.rules.early import Early
 from staunch.model.entry import Entry, Kind
+from staunch.model.part import PartKind
 
 _HEADER = frozenset({"h", "hh", "hpp", "hxx", "h++", "cuh", "inl", "ipp", "tcc", "pxd", "pxi"})
 _HEADERS = re.compile(r"usr/(local/)?include/.*")
@@ -72,6 +73,8 @@ def _is_tool(context: Context, entry: Entry) -> bool:
 
 
 def _not_of_spec(context: Context) -> set[str]:
+    if not any(part.kind is PartKind.FILES for part in context.parts.values()):
+        return set()
     return {entry.path for entry in context.tree if entry.owner.startswith("files:")}
 
 
