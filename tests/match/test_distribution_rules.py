@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from staunch.errors import SpecError
 from staunch.model.finding import Disposition, Level, State
-from staunch.model.inventory import Distribution
+from staunch.model.inventory import Confidence, Distribution
 from tests.support.advisories import (
     ALPINE,
     BOOKWORM,
@@ -380,3 +382,42 @@ def test_ubuntu_vex_says_what_osv_does_not(tmp_path: Path) -> None:
     old = run(db, deb("curl", "7.47.0-1ubuntu2.19", distribution=xenial), distribution=xenial)
     found = one(old, "CVE-2023-38545")
     assert (found.state, found.disposition) == (State.AFFECTED, Disposition.END_OF_LIFE)
+
+
+def test_deb_a_fix_that_is_newer_than_the_archive_is_none(tmp_path: Path) -> None:
+    there = {"bookworm": "1.0-1", "bookworm-security": "1.0-1+deb12u1"}
+    db = tracker(
+        tmp_path, "x", status="resolved", fixed_version="1.0-1+deb12u2", repositories=there
+    )
+    found = one(run(db, deb("x", "1.0-1"), distribution=BOOKWORM), "CVE-2026-0001")
+    assert (found.state, found.fixed_version) == (State.AFFECTED, "")
+    assert "the fix 1.0-1+deb12u2 is not in the archive" in found.evidence[0].note
+
+
+def test_facts_from_changelogs_are_less_sure_and_cover_nothing(tmp_path: Path) -> None:
+    entry = "x ({}) bookworm-security; urgency=high\n\n  * {}\n\n -- A <a@b>  Tue, 24 Nov 2026 10:00:00 +0000\n\n"
+    text = entry.format("1.0-1+deb12u2", "Follow-up of CVE-2026-0002") + entry.format(
+        "1.0-1+deb12u1", "CVE-2026-0001"
+    )
+    path = (
+        write(tmp_path, {"changelog.Debian.gz": gzip.compress(text.encode())})
+        / "changelog.Debian.gz"
+    )
+    matched = run(
+        database(tmp_path, debian_changelog=path), deb("x", "1.0-1"), distribution=BOOKWORM
+    )
+    first, weak = one(matched, "CVE-2026-0001"), one(matched, "CVE-2026-0002")
+    assert (first.state, first.fixed_version, first.confidence) == (
+        State.AFFECTED,
+        "1.0-1+deb12u1",
+        Confidence.MEDIUM,
+    )
+    assert weak.confidence is Confidence.LOW
+    assert one(matched, "unassessed")
+
+
+def test_a_changelog_of_no_release(tmp_path: Path) -> None:
+    text = b"x (1.0-1) unstable; urgency=high\n\n  * CVE-2026-0001\n\n -- A <a@b>  Tue, 24 Nov 2026 10:00:00 +0000\n"
+    path = write(tmp_path, {"changelog": text}) / "changelog"
+    with pytest.raises(SpecError, match="cannot tell which release changelog belongs to"):
+        database(tmp_path, debian_changelog=path)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from staunch.model.finding import Level, State
-from staunch.model.inventory import Confidence
+from staunch.model.inventory import Confidence, FoundPackage
+from staunch.model.purl import Purl
 from tests.support.advisories import (
     BOOKWORM,
     DATA,
@@ -275,3 +276,39 @@ def test_where_the_distribution_is_silent_it_is_reported_once_on_its_package(
     assert str(found.package.purl) == OWNER
     assert found.evidence[-1].rule == "language-package-of-distribution"
     assert found.confidence is Confidence.MEDIUM
+
+
+def test_go_names_are_compared_without_case(tmp_path: Path) -> None:
+    """Purls of Go modules are in lower case, OSV writes them as their authors do."""
+    name = "github.com/Masterminds/goutils"
+    entry = affects(name, "introduced 0", "fixed 1.1.1", ecosystem="Go")
+    db = database(tmp_path, [osv("GO-2022-1", entry)])
+    assert states(run(db, golang(name.lower(), "v1.1.0"))) == {"GO-2022-1": "affected"}
+    assert states(run(db, golang(name, "v1.1.0"))) == {"GO-2022-1": "affected"}
+
+
+def test_a_jar_without_a_group_is_unassessed(tmp_path: Path) -> None:
+    entry = affects(
+        "org.apache.logging.log4j:log4j-core", "introduced 2.0", "fixed 2.17.1", ecosystem="Maven"
+    )
+    db = database(tmp_path, [osv("GHSA-aaaa-bbbb-cccc", entry)])
+    jar = jar_of("org.apache.logging.log4j", "log4j-core", "2.14.1")
+    assert states(run(db, jar)) == {"GHSA-aaaa-bbbb-cccc": "affected"}
+    matched = run(db, jar_of("", "log4j-core", "2.14.1"))
+    assert one(matched, "unassessed").evidence[0].rule == "name-not-known"
+    assert "maven packages without a group" in {gap.where for gap in matched.gaps}
+
+
+def jar_of(group: str, artifact: str, version: str) -> FoundPackage:
+    return FoundPackage(Purl("maven", group, artifact, version), artifact, version, "jar")
+
+
+def test_models_are_no_packages(tmp_path: Path) -> None:
+    model = FoundPackage(
+        Purl("generic", "", "model.safetensors", ""), "model.safetensors", "", "model"
+    )
+    bundled = FoundPackage(
+        Purl("generic", "", "libwebp", "1.2"), "libwebp", "1.2", "bundled-library"
+    )
+    matched = run(database(tmp_path, [osv("A-1", affects("x", "introduced 0"))]), model, bundled)
+    assert [each.package.name for each in matched.findings] == ["libwebp"]

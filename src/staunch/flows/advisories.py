@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from staunch.ecosystems import deb, releases
 from staunch.errors import SpecError
 from staunch.formats import (
     csaf,
@@ -21,7 +22,7 @@ from staunch.formats import (
 from staunch.formats.feed_json import DOCUMENT_BYTES, damaged
 from staunch.formats.stream import blob_chunks, inflate
 from staunch.model import limits
-from staunch.model.advisory import Feed, Item, Reading
+from staunch.model.advisory import Feed, Item, Lifecycle, Reading
 from staunch.ports import AdvisoryChange, Blob, FeedFile
 
 FEED_BYTES = 4 * limits.GIB  # of one file, unpacked
@@ -128,7 +129,9 @@ def _tracker(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: F
     for each in files:
         stem = _stem(each.name)[0]
         if stem.endswith(".json"):
-            yield Source(debian_tracker.read_tracker(chunks(each), what=each.name), (each,))
+            yield Source(
+                debian_tracker.read_tracker(chunks(each), order=deb.order, what=each.name), (each,)
+            )
         elif re.search(r"(?:^|/|\.)list$", stem):
             yield Source(debian_tracker.read_list(whole(each), what=each.name), (each,))
         else:
@@ -139,8 +142,46 @@ def _tracker(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: F
 
 
 def _changelog(files: Sequence[FeedFile], _: bool) -> Iterator[Source]:  # noqa: FBT001  as above
+    raw = []
     for each in files:
-        yield Source(debian_changelog.read_facts(whole(each), what=each.name), (each,))
+        if _stem(each.name)[0].endswith(".json"):
+            yield Source(debian_changelog.read_facts(whole(each), what=each.name), (each,))
+        elif "changelog" in each.name.rpartition("/")[2].lower():
+            raw.append(each)
+    if raw:
+        yield from _raw_changelogs(raw)
+    elif not any(_stem(each.name)[0].endswith(".json") for each in files):
+        raise _nothing("debian-changelog", ".json (facts), or are called changelog(.gz)", files)
+
+
+def _raw_changelogs(files: Sequence[FeedFile]) -> Iterator[Source]:
+    """Changelogs themselves, grouped by the release that their newest entries name."""
+    found: dict[str, list[debian_changelog.SourceFixes]] = {}
+    for each in files:
+        changelog = debian_changelog.parse_changelog(whole(each), what=each.name)
+        release = _release_of(changelog, each.name)
+        fixes = debian_changelog.fixes_of(
+            changelog, codename=release.codename, number=release.version, order=deb.order
+        )
+        suite = ((release.codename, fixes.version),)
+        found.setdefault(release.codename, []).append(replace(fixes, repositories=suite))
+    for codename in sorted(found):
+        facts = debian_changelog.facts_document(found[codename])
+        reading = replace(debian_changelog.read_facts(facts), whole=False, may_be_empty=True)
+        yield Source(reading, tuple(files))
+
+
+def _release_of(changelog: debian_changelog.Changelog, name: str) -> Lifecycle:
+    """The newest release of Debian that an entry was made for."""
+    for entry in changelog.entries:
+        for row in releases.lifecycles("debian"):
+            if debian_changelog.is_of_suite(entry, row.codename, row.version or "-", exact=True):
+                return row
+    raise SpecError(
+        f"cannot tell which release {name} belongs to",
+        why="no entry names a suite of Debian (`bookworm-security`) or has `debNu` in its version",
+        mend="import facts (JSON) instead: `staunch db update --feed debian-changelog:12` makes them",
+    )
 
 
 def _csaf(files: Sequence[FeedFile], whole_folder: bool) -> Iterator[Source]:  # noqa: FBT001  as above

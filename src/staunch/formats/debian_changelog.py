@@ -164,7 +164,7 @@ def fixes_of(
     found: dict[str, Fix] = {}
     bugs: dict[str, Fix] = {}
     for entry in changelog.entries:
-        if _is_of_suite(entry, codename, number):
+        if is_of_suite(entry, codename, number):
             published = entry.version
         fixed = entry.version
         if published and order(entry.version) > order(published):  # type: ignore[operator]  # keys of one order
@@ -209,12 +209,11 @@ def joined(own: SourceFixes, others: Iterable[SourceFixes]) -> SourceFixes:
     return replace(own, fixes=tuple(known[each] for each in sorted(known)))
 
 
-def _is_of_suite(entry: Entry, codename: str, number: str) -> bool:
-    names = {
-        f"{base}{pocket}"
-        for base in (codename, "stable", "oldstable")
-        for pocket in ("", "-security", "-proposed-updates", "-updates")
-    }
+def is_of_suite(entry: Entry, codename: str, number: str, *, exact: bool = False) -> bool:
+    """Whether a release's own suite got this entry; ``exact``: ``stable`` alone does not tell."""
+    bases = (codename,) if exact else (codename, "stable", "oldstable")
+    pockets = ("", "-security", "-proposed-updates", "-updates")
+    names = {f"{base}{pocket}" for base in bases for pocket in pockets}
     return bool(names & set(entry.distributions)) or bool(
         re.search(rf"[+~]deb{re.escape(number)}u[0-9]", entry.version)
     )

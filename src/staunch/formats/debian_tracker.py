@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
+from staunch.errors import SpecError
 from staunch.formats.feed_json import damaged, entries, mapping, text
 from staunch.model.advisory import Advisory, Affected, Broken, Event, Feed, Item, Reading
 from staunch.model.finding import Disposition, Level, State
@@ -29,8 +31,19 @@ _MONTHS = {
 }
 
 
-def read_tracker(chunks: Iterable[bytes], *, what: str = "Debian tracker") -> Reading:
+def read_tracker(
+    chunks: Iterable[bytes],
+    *,
+    order: Callable[[str], Any] | None = None,
+    what: str = "Debian tracker",
+) -> Reading:
     """The JSON: one record for each source and CVE (or TEMP id).
+
+    Args:
+        chunks: the document.
+        order: key of Debian versions. With it a fix that is newer than everything in the archive
+            counts as none: nobody can install it.
+        what: names it in messages.
 
     Raises (while items are taken):
         UntrustedError: it is damaged or cut off.
@@ -45,14 +58,16 @@ def read_tracker(chunks: Iterable[bytes], *, what: str = "Debian tracker") -> Re
                 continue
             name = text(source, most=200)
             for identifier, value in vulnerabilities.items():
-                yield _record(name, text(identifier, most=200), value)
+                yield _record(name, text(identifier, most=200), value, order)
         if not seen:
             raise damaged(what, "it names no source package")
 
     return Reading(Feed("debian-tracker", "debian-tracker"), found())
 
 
-def _record(source: str, identifier: str, value: object) -> Item:
+def _record(
+    source: str, identifier: str, value: object, order: Callable[[str], Any] | None
+) -> Item:
     where = f"{source}/{identifier}"
     document = mapping(value)
     releases = document.get("releases")
@@ -60,7 +75,7 @@ def _record(source: str, identifier: str, value: object) -> Item:
         return Broken(where, "no id that the tracker gives, or no `releases`")
     stated = []
     for codename, row in releases.items():
-        one = _release(source, text(codename, most=40), mapping(row))
+        one = _release(source, text(codename, most=40), mapping(row), order)
         if one is None:
             return Broken(where, f"what it says of {str(codename)[:40]!r} is not understood")
         stated.append(one)
@@ -74,7 +89,12 @@ def _record(source: str, identifier: str, value: object) -> Item:
     )
 
 
-def _release(source: str, codename: str, row: Mapping[str, object]) -> Affected | None:
+def _release(
+    source: str,
+    codename: str,
+    row: Mapping[str, object],
+    order: Callable[[str], Any] | None,
+) -> Affected | None:
     """One row; None where it cannot be understood (which must not read as "not affected")."""
     status, fixed = text(row.get("status")), text(row.get("fixed_version"), most=200)
     if not _CODENAME.fullmatch(codename):
@@ -91,9 +111,10 @@ def _release(source: str, codename: str, row: Mapping[str, object]) -> Affected 
         return Affected(namespace, source, State.NOT_AFFECTED, keyed="source", level=level)
     if (status == "resolved") != bool(fixed) or status not in ("resolved", "open"):
         return None
-    events = (
-        (Event("introduced", "0"), Event("fixed", fixed)) if fixed else (Event("introduced", "0"),)
-    )
+    if fixed and order is not None and not _is_published(fixed, row, order):
+        note, fixed = f"the fix {fixed} is not in the archive", ""
+    introduced = Event("introduced", "0")
+    events = (introduced, Event("fixed", fixed)) if fixed else (introduced,)
     return Affected(
         namespace,
         source,
@@ -103,6 +124,15 @@ def _release(source: str, codename: str, row: Mapping[str, object]) -> Affected 
         level=level,
         note=note,
     )
+
+
+def _is_published(fixed: str, row: Mapping[str, object], order: Callable[[str], Any]) -> bool:
+    """Whether a version of the release is at least the fix; true where none is told or comparable."""
+    there = [text(each, most=200) for each in mapping(row.get("repositories")).values()]
+    try:
+        return not there or max(map(order, there)) >= order(fixed)
+    except SpecError:
+        return True
 
 
 def _disposition(row: Mapping[str, object], urgency: str) -> Disposition | None:

@@ -219,7 +219,7 @@ def normalise(namespace: str, name: str) -> str:
     """A package's name as its ecosystem compares them (PEP 503; others are taken as written)."""
     if namespace == "pypi":
         return _PEP503.sub("-", name).lower()
-    if namespace in ("nuget", "composer"):
+    if namespace in ("nuget", "composer", "golang"):
         return name.lower()
     return name
 

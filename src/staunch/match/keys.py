@@ -12,6 +12,7 @@ from staunch.model.inventory import Distribution, FoundPackage
 LANGUAGES = ("pypi", "npm", "golang", "cargo", "maven", "gem", "nuget", "composer", "hex", "pub")
 DISTRIBUTIONS = ("deb", "apk", "rpm")
 _PEP503 = re.compile(r"[-_.]+")
+_GO_TOOLCHAIN = re.compile(r"go[0-9].*")
 _BINNMU = re.compile(r"\+b[0-9]+$")
 
 # Third parties whose packages share names with a distribution's: marks in versions and maintainers
@@ -86,7 +87,8 @@ def lookups(package: FoundPackage, distribution: Distribution | None) -> tuple[L
     """The ways to look for a package; empty where no feed can know it."""
     kind = package.purl.type
     if kind in LANGUAGES:
-        return (_language(package, kind),)
+        found = _language(package, kind)
+        return (found,) if found else ()
     if distribution is None or kind not in DISTRIBUTIONS:
         return ()
     namespaces = namespaces_of(distribution)
@@ -98,11 +100,11 @@ def lookups(package: FoundPackage, distribution: Distribution | None) -> tuple[L
     if kind == "apk":
         origin = package.source or package.name
         return (Lookup(namespaces, origin, "source", package.version, "apk-origin"),)
-    found = [Lookup(namespaces, package.name, "binary", package.version, "rpm-binary")]
+    rows = [Lookup(namespaces, package.name, "binary", package.version, "rpm-binary")]
     if package.source:
         version = package.source_version or package.version
         # the file name of a source rpm carries no epoch, so it is unknown
-        found.append(
+        rows.append(
             Lookup(
                 namespaces,
                 package.source,
@@ -112,7 +114,7 @@ def lookups(package: FoundPackage, distribution: Distribution | None) -> tuple[L
                 without_epoch=True,
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def source_version(package: FoundPackage) -> tuple[str, str]:
@@ -152,18 +154,21 @@ def third_party(package: FoundPackage, distribution: Distribution | None) -> str
     return ""
 
 
-def _language(package: FoundPackage, kind: str) -> Lookup:
-    name = package.name
+def _language(package: FoundPackage, kind: str) -> Lookup | None:
+    """None where the name is not known whole (a jar without group)."""
+    name, version = package.name, package.version
     if kind == "pypi":
         name = _PEP503.sub("-", name).lower()
     elif kind == "maven":
+        if not package.purl.namespace:
+            return None
         name = f"{package.purl.namespace}:{package.purl.name}"
-    elif package.purl.namespace and kind in ("npm", "golang", "composer"):
+    elif package.purl.namespace:
         name = f"{package.purl.namespace}/{package.purl.name}"
-    version = package.version
-    if kind == "golang":
-        name = "stdlib" if name in ("stdlib", "std", "go") else name
-        version = version.removeprefix("v") if name != "stdlib" else version.removeprefix("go")
+    if kind in ("golang", "nuget", "composer"):
+        name = name.lower()
+    if kind == "golang" and not _GO_TOOLCHAIN.fullmatch(version):
+        version = version.removeprefix("v")
     return Lookup((kind,), name, "any", version, f"{kind}-name")
 
 

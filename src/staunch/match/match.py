@@ -18,7 +18,14 @@ from staunch.match import redhat, support
 from staunch.match.candidates import Candidate, Context, Dropped, candidates, worst_first
 from staunch.match.enrich import Enricher
 from staunch.match.feeds import covering, feed_gaps, feed_states
-from staunch.match.keys import DISTRIBUTIONS, LANGUAGES, distribution_of, namespaces_of, third_party
+from staunch.match.keys import (
+    DISTRIBUTIONS,
+    LANGUAGES,
+    distribution_of,
+    lookups,
+    namespaces_of,
+    third_party,
+)
 from staunch.match.priority import order
 from staunch.match.ranges import order_of
 from staunch.model.finding import Evidence, FeedState, Finding, State
@@ -121,9 +128,16 @@ class _Matching:
     def _covered(self, package: FoundPackage, distribution: Distribution | None) -> None:
         """Note what no feed speaks for."""
         kind = package.purl.type
+        if package.found_by == "model":
+            return  # a model is described, and no advisory speaks of models
         if kind in LANGUAGES:
             wanted: tuple[str, ...] = (kind,)
             where = kind
+            if not lookups(package, distribution):
+                why = "its whole name is not known, so no feed can be asked"
+                self.unanswered[(f"{kind} packages without a group", why)] += 1
+                self._unassessed(package, "name-not-known", why)
+                return
         elif kind in DISTRIBUTIONS and distribution is not None:
             wanted = namespaces_of(distribution)
             where = f"{distribution.id} {distribution.version or distribution.codename}".strip()
