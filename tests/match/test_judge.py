@@ -12,6 +12,7 @@ from staunch.model.answer import Answer, Exposure, Misconfiguration
 from staunch.model.finding import (
     Epss,
     ExceptionNote,
+    FeedState,
     Finding,
     Kev,
     Level,
@@ -23,9 +24,11 @@ from staunch.model.verdict import Passed, Refused, Unknown, Verdict
 from tests.support.findings import deb, finding, inventory
 
 OPENSSL = deb("openssl")
+FEEDS = ("kev", "epss")
 
 
 def verdict(*findings: Finding, on: str = "high", **more: object) -> Verdict:
+    more.setdefault("feeds", tuple(FeedState(each, "", "", "", stale=False) for each in FEEDS))
     answer = Answer(inventory(OPENSSL), findings, **more)  # type: ignore[arg-type]  # by name
     return judge(answer, parse_terms([on]))
 
@@ -59,6 +62,16 @@ HIGH = finding("CVE-1", OPENSSL)
 )
 def test_terms(on: str, found: Finding, refused: bool) -> None:
     assert isinstance(verdict(found, on=on), Refused if refused else Passed)
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_word_that_no_feed_can_answer_is_unknown(feed: str) -> None:
+    on = {"kev": "kev", "epss": "epss>0.5"}[feed]
+    scored = replace(HIGH, epss=Epss(0.1, 0.1))
+    got = verdict(scored, on=on, feeds=())
+    assert got == Unknown(
+        (f"feed {feed}: it is not in the database, so `--fail-on` cannot ask it",)
+    )
 
 
 def test_malware_is_refused_without_any_term() -> None:

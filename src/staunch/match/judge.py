@@ -79,6 +79,7 @@ def judge(answer: Answer, terms: Sequence[Term]) -> Verdict:
     if reasons:
         return Refused(tuple(dict.fromkeys(reasons)))
     unknowns = [
+        *_unasked(answer, terms),
         *_unscored(answer, terms),
         *(f"{each.what} {each.where}: {each.why}" for each in answer.unknowns),
     ]
@@ -86,6 +87,17 @@ def judge(answer: Answer, terms: Sequence[Term]) -> Verdict:
         return Passed()
     more = len(unknowns) - _SHOWN
     return Unknown((*unknowns[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])))
+
+
+def _unasked(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
+    """A word that no feed can answer: without KEV nothing is known of exploitation."""
+    there = {each.name for each in answer.feeds}
+    for name in ("kev", "epss"):
+        asked = any(
+            word.startswith(name) for term in terms for word in term.text.lower().split("+")
+        )
+        if asked and name not in there and any(each.is_open for each in answer.findings):
+            yield f"feed {name}: it is not in the database, so `--fail-on` cannot ask it"
 
 
 def _unscored(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
