@@ -51,7 +51,7 @@ from staunch.publish.archive import write_docker_archive, write_oci_archive
 from staunch.publish.layout import PublishedImage, write_image, write_layout
 
 if TYPE_CHECKING:
-    from staunch.flows.signed_build import Signing
+    from staunch.flows.signed_build import Said, Signing
     from staunch.flows.signing import Written
 
 Format = Literal["oci-dir", "oci-archive", "docker-archive"]
@@ -171,13 +171,14 @@ def _attempt(
         _platform(spec, lock, platform, world, options, timings)
         for platform in sorted(spec.platforms)
     ]
+    said: tuple[Said, ...] = ()
     signed: tuple[Written, ...] = ()
     if options.signing is not None:
-        from staunch.flows.signed_build import Described, sign_build
+        from staunch.flows.signed_build import Described, plan_statements, sign_build
 
         with timings.phase("sign"):
             world.progress.step(f"signing with {options.signing.signer.name}")
-            signed = sign_build(
+            said = plan_statements(
                 spec,
                 lock,
                 [Described(e.report.assembled, e.report.image, e.report.sbom) for e in built],
@@ -187,8 +188,13 @@ def _attempt(
                 started=started,
                 finished=world.clock.now(),  # the second reading: provenance tells both
             )
+            signed = sign_build(said, world.store, spec.name, options.signing.signer)
     with timings.phase("publish"):
         published = _publish(spec, lock, built, world, options, signed)
+        if options.signing is not None and options.format == "oci-dir":
+            from staunch.flows.signed_build import tag_build
+
+            signed += tag_build(said, published.path, spec.name, options.signing.signer)
     return BuildReport(
         published,
         tuple(each.report for each in built),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from staunch import __version__
 from staunch.assemble.debian import deb_purl
@@ -25,11 +26,10 @@ from staunch.model.digest import Digest
 from staunch.model.image import Assembled, Descriptor, PlatformImage
 from staunch.model.lock import Lock
 from staunch.model.spec import ImageSpec
-from staunch.ports import Blob, KeylessSigner, Referrer, Signer, Store
+from staunch.ports import Blob, KeylessSigner, Referrer, Repository, Signer, Store
+from staunch.publish.repository import open_layout
 
-__all__ = ["Described", "Signing", "StoreRepository", "sign_build"]
-
-_ONLY = (Scheme.REFERRERS,)  # tags are a registry's; `staunch sign` writes them there
+__all__ = ["Described", "Said", "Signing", "StoreRepository", "plan_statements", "sign_build", "tag_build"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,16 @@ class Described:
     sbom: bytes
 
 
-def sign_build(
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing to say of a manifest: ``kind`` "" for "signed", else a predicate's type."""
+
+    image: Descriptor
+    kind: str = ""
+    predicate: bytes = b""
+
+
+def plan_statements(
     spec: ImageSpec,
     lock: Lock,
     built: Sequence[Described],
@@ -62,13 +71,8 @@ def sign_build(
     compression: str,
     started: datetime,
     finished: datetime,
-) -> tuple[Written, ...]:
-    """Sign the image, each platform and the index over them; attest SBOM and provenance.
-
-    Returns:
-        The manifests, in the store, for ``write_layout``'s ``referrers``.
-    """
-    repository = StoreRepository(store, spec.name)
+) -> tuple[Said, ...]:
+    """What is said of a build: of each platform's manifest, and of the index over several."""
     invocation = Invocation(
         started, finished, signing.builder, signing.invocation, signing.source, signing.commit
     )
@@ -82,18 +86,46 @@ def sign_build(
         files=files_digest(first, file_list(first)),
         purl_of=lambda each: deb_purl(each, lock.foundation),
     )
-    written: list[Written] = []
+    said: list[Said] = []
     for image in (*(each.image.manifest for each in built), *_index(built, store)):
-        written += sign_image(repository, image, signing.signer, reference=spec.name, schemes=_ONLY)
-        written += attest_image(
-            repository, image, PREDICATE_TYPE, predicate, signing.signer,
-            name=spec.name, schemes=_ONLY,
-        )  # fmt: skip
-    for each in built:
-        written += attest_image(
-            repository, each.image.manifest, type_of("spdx"), each.sbom, signing.signer,
-            name=spec.name, schemes=_ONLY,
-        )  # fmt: skip
+        said += [Said(image), Said(image, PREDICATE_TYPE, predicate)]
+    said += [Said(each.image.manifest, type_of("spdx"), each.sbom) for each in built]
+    return tuple(said)
+
+
+def sign_build(
+    said: Sequence[Said], store: Store, name: str, signer: Signer | KeylessSigner
+) -> tuple[Written, ...]:
+    """Write it as referrers into the store, for ``write_layout``."""
+    return _write(said, StoreRepository(store, name), name, signer, Scheme.REFERRERS)
+
+
+def tag_build(
+    said: Sequence[Said], layout: Path, name: str, signer: Signer | KeylessSigner
+) -> tuple[Written, ...]:
+    """Write it a second time for older cosigns, as tags of the finished layout; keys only."""
+    if isinstance(signer, KeylessSigner):
+        return ()
+    with open_layout(layout, write=True, image_name=name) as repository:
+        return _write(said, repository, name, signer, Scheme.TAGS)
+
+
+def _write(
+    said: Sequence[Said],
+    repository: Repository,
+    name: str,
+    signer: Signer | KeylessSigner,
+    scheme: Scheme,
+) -> tuple[Written, ...]:
+    written: list[Written] = []
+    for each in said:
+        if each.kind:
+            written += attest_image(
+                repository, each.image, each.kind, each.predicate, signer,
+                name=name, schemes=(scheme,),
+            )  # fmt: skip
+        else:
+            written += sign_image(repository, each.image, signer, reference=name, schemes=(scheme,))
     return tuple(written)
 
 

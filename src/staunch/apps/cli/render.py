@@ -83,7 +83,11 @@ class Build:
                 ],
             },
             "signed": [
-                {"kind": each.kind, "digest": str(each.descriptor.digest)}
+                {
+                    "kind": each.kind,
+                    "scheme": each.scheme.value,
+                    "digest": str(each.descriptor.digest),
+                }
                 for each in self.report.signed
             ],
             "foundation": str(self.spec.foundation),
