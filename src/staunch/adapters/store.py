@@ -37,12 +37,14 @@ from staunch.adapters.store_files import (
     TRAILER,
     FileBlob,
     PendingFile,
+    State,
     check_owner,
     content_hash,
     host,
     is_wrapped,
     make_folder,
     mismatch,
+    state_of,
     touch,
 )
 from staunch.errors import HostError, LostError, SpecError, UntrustedError
@@ -81,21 +83,6 @@ def _home(environ: Mapping[str, str]) -> Path:
         return Path("/")
 
 
-_State = tuple[int, int, int, int, int, str]
-
-
-def _state(status: os.stat_result, path: Path) -> _State:
-    """A file as long as nobody touches it."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        str(path),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class StoreReport:
     """What ``verify`` or ``gc`` found: entries and bytes seen, and those removed (sorted names)."""
@@ -118,7 +105,7 @@ class FileStore:
         """
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links
         self._careful = careful
-        self._seen: set[_State] = set()
+        self._seen: set[State] = set()
         self._seen_lock = threading.Lock()
         with host(f"open the store {self.root}"):
             for folder in (self.root, *(self.root / name for name in _FOLDERS)):
@@ -428,11 +415,11 @@ class FileStore:
 
     def _is_seen(self, status: os.stat_result, path: Path) -> bool:
         with self._seen_lock:
-            return _state(status, path) in self._seen
+            return state_of(status, path) in self._seen
 
     def _see(self, status: os.stat_result, path: Path) -> None:
         with self._seen_lock:
-            self._seen.add(_state(status, path))
+            self._seen.add(state_of(status, path))
 
     def _remove_damaged(self, path: Path, status: os.stat_result) -> None:
         """Remove just the file that was found damaged, not a good one put there meanwhile."""

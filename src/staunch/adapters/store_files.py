@@ -21,12 +21,14 @@ __all__ = [
     "TRAILER",
     "FileBlob",
     "PendingFile",
+    "State",
     "check_owner",
     "content_hash",
     "host",
     "is_wrapped",
     "make_folder",
     "mismatch",
+    "state_of",
     "touch",
 ]
 
@@ -34,6 +36,21 @@ _MAGIC = b"STAUNCH1"
 TRAILER = 32 + len(_MAGIC)
 _PIECE = limits.MIB
 _USED_EVERY_NS = 3600 * 10**9
+
+
+State = tuple[int, int, int, int, int, str]
+
+
+def state_of(status: os.stat_result, path: Path) -> State:
+    """A file as long as nobody touches it."""
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        str(path),
+    )
 
 
 class FileBlob:
