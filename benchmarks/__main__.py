@@ -11,10 +11,10 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import advisories, startup, torch_cpu
+from benchmarks import advisories, registry, startup, torch_cpu
 from benchmarks.report import Figure, render
 
-_ALL = ["startup", "torch", "advisories"]
+_ALL = ["startup", "torch", "advisories", "registry"]
 RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks-results.md"
 
 
@@ -31,6 +31,8 @@ def main() -> None:
         figures += torch_cpu.figures(asked.runs)
     if "advisories" in asked.only:
         figures += advisories.figures(asked.runs)
+    if "registry" in asked.only:
+        figures += registry.figures(asked.runs)
     text = render(
         figures,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Linux, CPython {platform.python_version()}",
