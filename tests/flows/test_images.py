@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from staunch.flows.sbom import read_sbom
+from staunch.formats import cyclonedx
 from staunch.publish.read import open_image
+from tests.support import cyclonedx as official
+from tests.support import ntia
 from tests.support.cli import Staunch
 from tests.support.spdx import faults
 from tests.support.syft import compare
@@ -155,6 +158,11 @@ def agree(layout: Path) -> None:
     document = read_sbom(layout)
     assert compare(layout, document) == ([], [])
     assert not faults(document)
+    assert not ntia.spdx_misses(document)
+    other = read_sbom(layout, media_type=cyclonedx.MEDIA_TYPE)
+    assert not ntia.cyclonedx_misses(other)
+    if len(other) < 1_000_000:  # the validator takes a minute for a large one
+        assert not official.faults(other)
 
 
 def listing(image) -> dict[str, int]:

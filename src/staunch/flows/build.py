@@ -263,13 +263,12 @@ def _platform(
         plans = plan_layers(assembled, code)
         notes: tuple[Note, ...] = ()
         files = b""
-        known: Mapping[str, ElfFacts] = {}
 
         def closing(elf: Mapping[str, ElfFacts]) -> None:  # before anything leaves the store
-            nonlocal notes, files, known
+            nonlocal notes, files
             with timings.phase("check"):
                 notes = check(assembled, elf, spec=spec, payloads=payloads)
-            files, known = write_file_list(assembled.entries), elf
+            files = write_file_list(assembled.entries)
 
         with timings.phase("layers"):  # the checks, which run beside, included
             world.progress.step("writing layers")
@@ -288,7 +287,7 @@ def _platform(
             image = write_image(platform, written.layers, config, world.store)
             told = describe(
                 assembled, image, spec, lock, world.store,
-                payloads=payloads, elf=known, listed=files,
+                payloads=payloads, elf=written.elf, listed=files,
             )  # fmt: skip
     report = PlatformReport(assembled, image, told.spdx, told.artifacts, skipped, notes, gpu)
     return _Built(report, written.hits, written.misses)

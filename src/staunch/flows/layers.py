@@ -37,6 +37,7 @@ class LayeredImage:
     config_bytes: bytes
     tar: Callable[[int], Generator[bytes, None, None]]
     table: Callable[[int], tuple[Descriptor, Blob] | None]
+    layers: tuple[Descriptor, ...] = ()  # as stored; a docker archive's have their diff_ids
 
 
 @contextmanager
@@ -51,6 +52,7 @@ def open_docker_archive(path: Path, platform: Platform | None) -> Iterator[Layer
             image.config_bytes,
             lambda number: _raw(image, number),
             lambda _: None,
+            image.layers,
         )
 
 
@@ -88,7 +90,9 @@ def of_repository(target: Target, platform: Platform | None, host: Platform) -> 
         layer = manifest.layers[number]
         return (layer, repository.blob(layer)) if has_toc(layer) else None
 
-    return LayeredImage(descriptor.digest, _platform(config), config, config_bytes, tar, table)
+    return LayeredImage(
+        descriptor.digest, _platform(config), config, config_bytes, tar, table, manifest.layers
+    )
 
 
 def _manifest(

@@ -41,6 +41,7 @@ VERBS = {
     "pull": "Pull an image and all that is said about it.",
     "copy": "Copy an image and all that is said about it.",
     "mirror": "Keep a mirror of images that hold your conditions.",
+    "diff": "Tell what changed between two images.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "store": "Check or shrink the store of downloads and layers.",
     "completion": "Print the completion script of a shell.",
