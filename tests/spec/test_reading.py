@@ -266,7 +266,7 @@ ONE_FAULT = {
     "snapshot: []": ("2:11", "'[]' is no moment", "`2026-11-01`"),
     "accelerator: {cuda: new}": ("2:21", "'new' is no version of CUDA", "13.0"),
     "accelerator: {archs: [h100]}": ("2:23", "'h100' is no GPU architecture", "sm_90"),
-    "accelerator: {jit: triton}": ("2:20", "is not available yet", "jit: none"),
+    "accelerator: {jit: nvcc}": ("2:20", "`accelerator.jit` cannot be 'nvcc'", "jit: "),
     "user: a b": ("2:7", "'a b' is no user", "`user: 65532`"),
     "user: root": ("2:7", "`user: root` in an inference image", "non-root: false"),
     "user: 0": ("2:7", "`user: 0` in an inference image", "write `user: 65532`"),

@@ -25,6 +25,7 @@ from staunch.assemble.rules.registry import early
 from staunch.assemble.wheel import WheelReader
 from staunch.assemble.wheel_record import stored_wheel_part
 from staunch.ecosystems.foundations import archives
+from staunch.ecosystems.jit import NONE, without_compiler
 from staunch.ecosystems.script_only import SCRIPT_ONLY
 from staunch.errors import LostError, SpecError, UntrustedError
 from staunch.fetch.blobs import stored
@@ -283,7 +284,7 @@ def _platform(
             )
         with timings.phase("describe"):
             gpu = describe_gpu(spec, wheels, blobs, world.store)
-            config = _config(spec, lock, platform, written.layers, gpu)
+            config = _config(spec, lock, platform, written.layers, wheels, gpu)
             image = write_image(platform, written.layers, config, world.store)
             told = describe(
                 assembled, image, spec, lock, world.store,
@@ -459,13 +460,19 @@ def _config(
     lock: Lock,
     platform: Platform,
     written: Sequence[Layer],
+    wheels: Sequence[LockedWheel],
     gpu: Gpu | None,
 ) -> bytes:
+    env = environment(spec) | dict(gpu.env if gpu else ())
+    if spec.profile is Profile.INFERENCE and (
+        spec.accelerator is None or spec.accelerator.jit == NONE
+    ):
+        env |= dict(without_compiler(each.name for each in wheels))
     return oci.image_config(
         platform,
         written,
         created=lock.created,
-        env=tuple((environment(spec) | dict(gpu.env if gpu else ()) | dict(spec.env)).items()),
+        env=tuple((env | dict(spec.env)).items()),
         user=spec.user,
         entrypoint=spec.entrypoint,
         cmd=spec.cmd,

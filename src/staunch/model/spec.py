@@ -92,10 +92,16 @@ class PythonSpec:
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """What the wheels must be made for: a CUDA version ("" = any), and GPUs by capability (90 = 9.0)."""
+    """What the wheels must be made for: a CUDA version ("" = any), and GPUs by capability (90 = 9.0).
+
+    ``jit`` is what may be compiled when the image runs: ``none`` or ``triton``; ``jit_keep`` are the
+    globs of what stays for it (also in the spec's ``keep``).
+    """
 
     cuda: str = ""
     capabilities: tuple[int, ...] = ()
+    jit: str = "none"
+    jit_keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from staunch.ecosystems import foundations
+from staunch.ecosystems.jit import NONE, Jit, jit
 from staunch.errors import SpecError
 from staunch.model import limits
 from staunch.model.platform import Platform
+from staunch.model.spec import Accelerator as AcceleratorSpec
 from staunch.model.spec import (
-    Accelerator,
     Bytecode,
     FilesSpec,
     Foundation,
@@ -28,7 +29,7 @@ from staunch.model.spec import (
 )
 from staunch.spec.document import Items, Mapping, Node, Scalar
 from staunch.spec.faults import FaultError, nearest
-from staunch.spec.models import Python, Repository, Spec, is_requirements_file
+from staunch.spec.models import Accelerator, Python, Repository, Spec, is_requirements_file
 from staunch.spec.sources import Joined, key_place, node_at, place_of, read_limited
 
 __all__ = ["to_image"]
@@ -48,15 +49,17 @@ def to_image(
     """
     work = _Conversion(joined, context)
     foundation = work.foundation(model.foundation, foundation_place)
+    platforms = tuple(Platform.parse(each) for each in dict.fromkeys(model.platforms))
+    added = work.jit(model.accelerator, foundation, platforms)
     image = ImageSpec(
         name=model.name or work.stem(),
         foundation=foundation,
         profile=Profile(model.profile),
-        platforms=tuple(Platform.parse(each) for each in dict.fromkeys(model.platforms)),
+        platforms=platforms,
         source=joined.path.resolve() if joined.path else None,
         base_dir=(context or joined.folder).resolve(),
         summary=model.summary,
-        packages=work.requests(model.packages, "packages"),
+        packages=(*work.requests(model.packages, "packages"), *work.requested(added)),
         recommends=model.recommends,
         repositories=tuple(
             work.repository(number, each) for number, each in enumerate(model.repositories)
@@ -67,20 +70,15 @@ def to_image(
         ),
         python=work.python(model.python, foundation, foundation_place) if model.python else None,
         files=work.files(model),
-        accelerator=None
-        if model.accelerator is None
-        else Accelerator(
-            model.accelerator.cuda or "",
-            tuple(int(each.removeprefix("sm_")) for each in model.accelerator.archs),
-        ),
-        env=tuple(sorted(model.env.items())),
+        accelerator=work.accelerator(model.accelerator, added),
+        env=tuple(sorted({**dict(added.env), **model.env}.items())),
         user=model.user,
         workdir=model.workdir,
         entrypoint=tuple(model.entrypoint),
         cmd=tuple(model.cmd),
         labels=tuple(sorted(model.labels.items())),
         rules=tuple(sorted(model.rules.items())),
-        keep=tuple(model.keep),
+        keep=(*model.keep, *added.keep),
         tests=tuple(
             TestSpec(
                 tuple(each.run or (each.shell or "",)),
@@ -300,6 +298,27 @@ class _Conversion:
                     mend="correct the path; relative ones start at the spec's folder",
                 )
         return tuple(found)
+
+    def jit(
+        self, model: Accelerator | None, foundation: Foundation, platforms: tuple[Platform, ...]
+    ) -> Jit:
+        """What compiling at run time adds to the spec."""
+        if model is None or model.jit == NONE:
+            return Jit()
+        try:
+            python = foundations.release(foundation).python
+        except SpecError:  # told already
+            return Jit()
+        return jit(model.jit, python=python, triplets=tuple(each.triplet for each in platforms))
+
+    def requested(self, added: Jit) -> tuple[Request, ...]:
+        return tuple(Request(name, self.place("accelerator", "jit")) for name in added.packages)
+
+    def accelerator(self, model: Accelerator | None, added: Jit) -> AcceleratorSpec | None:
+        if model is None:
+            return None
+        capabilities = tuple(int(each.removeprefix("sm_")) for each in model.archs)
+        return AcceleratorSpec(model.cuda or "", capabilities, model.jit, added.keep)
 
     def files(self, model: Spec) -> tuple[FilesSpec, ...]:
         found = []

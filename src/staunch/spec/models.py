@@ -335,16 +335,6 @@ def _arch(text: str) -> str:
     return text
 
 
-def _jit(text: str) -> str:
-    if text != "none":
-        raise fault(
-            f"`jit: {text[:20]}` is not available yet",
-            why="compilers for run time are not part of inference images in this version of Staunch",
-            mend="write `jit: none`, or build the profile training with `packages: [g++]`",
-        )
-    return text
-
-
 def _duration_value(text: str) -> timedelta:
     return timedelta(seconds=seconds(_duration(text)))
 
@@ -458,8 +448,10 @@ class Accelerator(_Model):
         description="GPUs that there must be code for, by compute capability.",
         examples=[["sm_90"]],
     )
-    jit: Annotated[str, AfterValidator(_jit), WithJsonSchema({"enum": ["none"]})] = Field(
-        default="none", description="Compilers for run time: `none`."
+    jit: Literal["none", "triton"] = Field(
+        default="none",
+        description="What may be compiled when the image runs: `triton` adds the C++ compiler and "
+        "headers that `torch.compile` and Triton need, and names their caches.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace as changed
 
+from staunch.assemble.globs import matcher
 from staunch.assemble.rules.base import BIN, INFERENCE, Context, Outcome, Rule, remove, site_path
 from staunch.assemble.rules.development import NEEDED
 from staunch.errors import SpecError
@@ -101,6 +102,9 @@ def _reason(context: Context, entry: Entry, named: dict[str, str]) -> str | None
     if _PYTHON.fullmatch(entry.path):
         return "the interpreter"
     if context.keeps(entry.path):
+        jit = context.spec.accelerator
+        if jit is not None and matcher(jit.jit_keep, what="accelerator.jit")(entry.path):
+            return f"`jit: {jit.jit}` compiles with it when the image runs"
         return "kept by `keep:` of the spec"
     if entry.path in named:
         return f"named by `{named[entry.path]}` of the spec"
