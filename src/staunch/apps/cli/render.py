@@ -302,6 +302,10 @@ def _inside(on: PlatformReport) -> list[_Inside]:
     ]
 
 
+def _paths(listed: Sequence[str]) -> str:
+    return "path " if len(listed) == 1 else "paths"
+
+
 def _removed(on: PlatformReport, *, verbose: bool) -> list[str]:
     removed = [each for each in on.assembled.removed if each.paths]
     if not removed:
@@ -311,7 +315,7 @@ def _removed(on: PlatformReport, *, verbose: bool) -> list[str]:
     width = max(len(each.rule) for each in removed)
     for each in removed:
         lines.append(
-            f"  {each.rule:{width}}  {len(each.paths):>6,} paths  {size(each.bytes):>9}  {each.why}"
+            f"  {each.rule:{width}}  {len(each.paths):>6,} {_paths(each.paths)}  {size(each.bytes):>9}  {each.why}"
         )
         if verbose:
             lines += [f"    {path}" for path in each.paths]
