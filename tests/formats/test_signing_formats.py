@@ -231,6 +231,13 @@ def test_payloads_that_are_none(name, value, words):
     refused(simple_signing.parse_payload, document, words)
 
 
+def test_the_signature_in_an_annotation():
+    assert simple_signing.parse_signature("AQI=") == b"\1\2"
+    for text, words in (("", "it is missing"), ("?", "not base64")):
+        with pytest.raises(UntrustedError, match=words):
+            simple_signing.parse_signature(text)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -347,8 +346,3 @@ def _moment(node: Node) -> datetime | None:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         node.fail(f"wanted a time (RFC 3339), got {text[:60]!r}")
-
-
-def predicate_object(predicate: bytes) -> object:
-    """The predicate as a JSON value, for showing."""
-    return json.loads(predicate)

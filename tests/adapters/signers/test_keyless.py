@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from datetime import timedelta
 
 import pytest
@@ -212,6 +213,19 @@ def test_what_is_no_trust(running, data):
         SigstoreIdentities(data)
     with pytest.raises(SpecError, match="the trust configuration cannot be used"):
         SigstoreSigner(running.token(), data)
+
+
+def test_without_the_library(monkeypatch):
+    """The extra is not installed: what needs it says so, and nothing else breaks."""
+    for name in ("sigstore.models", "sigstore.oidc"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call in (
+        lambda: SigstoreIdentities(b"{}"),
+        lambda: SigstoreSigner("token"),
+        lambda: identity_token({}),
+    ):
+        with pytest.raises(UndecidedError, match="keyless signatures need the sigstore library"):
+            call()
 
 
 def test_where_identities_come_from(tmp_path, monkeypatch):

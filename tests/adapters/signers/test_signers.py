@@ -107,6 +107,11 @@ def test_no_file(tmp_path):
         choose_signer(str(tmp_path), never, ProcessRunner())
 
 
+def test_a_file_that_cannot_be_read():
+    with pytest.raises(HostError, match="cannot read"):
+        load_key(Path("a\0b"), never)
+
+
 OPENSSL = """\
 #!/bin/sh
 case $1 in

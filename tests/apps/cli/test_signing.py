@@ -9,6 +9,7 @@ import pytest
 from staunch.apps.cli import signing
 from staunch.attest.provenance import LOCAL_BUILDER
 from staunch.errors import SpecError
+from staunch.flows.signing import Scheme
 from staunch.formats.public_key import PublicKey
 from tests.support.signing import new_signer, public
 
@@ -72,6 +73,19 @@ def test_what_a_build_says_of_itself():
     )  # fmt: skip
     assert (gitlab.builder, gitlab.source) == ("https://mine", "git+https://gl/a@main")
     assert (gitlab.invocation, gitlab.commit) == ("https://gl/j/1", "d" * 40)
+
+
+def test_annotations():
+    assert signing.annotations_of(("b=2", "a=1=x")) == (("a", "1=x"), ("b", "2"))
+    for words, why in ((("a",), "it is not KEY=VALUE"), (("a=1", "a=2"), "it stands twice")):
+        with pytest.raises(SpecError, match=why):
+            signing.annotations_of(words)
+
+
+def test_schemes():
+    assert signing.schemes_of("both", keyless=False) == (Scheme.REFERRERS, Scheme.TAGS)
+    assert signing.schemes_of("both", keyless=True) == (Scheme.REFERRERS,)
+    assert signing.schemes_of("tags", keyless=True) == (Scheme.TAGS,)
 
 
 def test_options_add_to_a_policy(tmp_path):

@@ -155,9 +155,9 @@ def read_limited(path: Path, *, max_bytes: int, what: str) -> bytes:
             why=e.strerror or str(e),
             mend=f"name the file of the {what}",
         ) from e
-    except OSError as e:
+    except (OSError, ValueError) as e:
         raise HostError(
-            f"cannot read {path}", why=e.strerror or str(e), mend="check its permissions"
+            f"cannot read {path}", why=str(e), mend="check its name and permissions"
         ) from e
     if len(data) > max_bytes:
         raise SpecError(
