@@ -13,6 +13,7 @@ from staunch.adapters.advisory_exchange import export_lines
 from staunch.errors import UntrustedError
 from tests.support.advisories import DATA, add, affects, database, osv, write
 from tests.support.cli import Staunch
+from tests.support.registry import registry
 
 
 @pytest.fixture
@@ -137,3 +138,24 @@ def test_a_flipped_bit_is_found(tmp_path: Path, old: Path) -> None:
     )  # fmt: skip
     assert refused.err.startswith("error:")
     assert not (tmp_path / "b.db").exists()
+
+
+@pytest.mark.interop
+def test_carried_by_a_real_registry(tmp_path: Path, old: Path, new: Path) -> None:
+    staunch = Staunch(tmp_path / "store")
+    staunch("key", "generate", "-o", tmp_path / "own", COSIGN_PASSWORD="")
+    with registry(tmp_path / "registry") as served:
+        target = f"{served.host}/team/advisories"
+        more = ("--insecure-registry", served.host)
+        export = ("db", "export", *more, "--key", tmp_path / "own.key")
+        env = {**served.env, "COSIGN_PASSWORD": ""}
+        staunch(*export, "--db", old, f"{target}:one", **env)
+        staunch(*export, "--db", new, "--since", old, f"{target}:two", **env)
+        db = tmp_path / "b.db"
+        staunch(
+            "db", "import", "--format", "exchange", "--db", db, *more, "--key", tmp_path / "own.pub",
+            f"{target}:one", f"{target}:two", **env,
+        )  # fmt: skip
+        assert db.read_bytes() == new.read_bytes()
+        verified = staunch("verify", f"{target}:two", *more, "--key", tmp_path / "own.pub", **env)
+        assert "signature" in verified.out
