@@ -553,6 +553,10 @@ class FeedSource(Protocol):
         """
         ...
 
+    def forget(self, url: str) -> None:
+        """Keep the file no longer."""
+        ...
+
 
 class AdvisoryChange(Protocol):
     """Feeds on their way into a database; see ``adapters.advisory_build``."""

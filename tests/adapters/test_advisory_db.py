@@ -11,7 +11,9 @@ import pytest
 from staunch.adapters import advisory_build
 from staunch.adapters.advisory_build import change
 from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+from staunch.adapters.feed_files import feed_files
 from staunch.errors import HostError, SpecError, UntrustedError
+from staunch.flows.advisories import import_feeds
 from staunch.model.advisory import Advisory, Feed, Reading
 from tests.support.advisories import DATA, add, affects, database, osv, write
 
@@ -158,3 +160,23 @@ def test_where_the_database_is_by_default() -> None:
 
 def test_the_rules_have_their_values() -> None:
     assert (advisory_build.SHRINK, advisory_build.BROKEN) == (0.8, 0.5)
+
+
+def test_a_feed_given_twice_in_one_change(tmp_path: Path) -> None:
+    """The later one counts; single records are joined."""
+    first = write(tmp_path / "1", {"a.json": osv("A-1", affects("x", "introduced 0"))})
+    second = write(tmp_path / "2", {"b.json": osv("A-2", affects("y", "introduced 0"))})
+    db = tmp_path / "a.db"
+    with (
+        feed_files([kev(tmp_path / "k", 10)]) as (one, _),
+        feed_files([kev(tmp_path / "l", 20)]) as (two, _),
+        feed_files([first]) as (three, _),
+        feed_files([second]) as (four, _),
+        change(db) as changing,
+    ):
+        for format_, files in (("kev", one), ("kev", two), ("osv", three), ("osv", four)):
+            import_feeds(changing, format_, files, whole_folder=True)
+    with AdvisoryDatabase(db) as opened:
+        assert {each.name: each.records for each in opened.feeds()} == {"kev": 20, "osv:pypi": 2}
+        assert opened.facts("pypi", "x")
+        assert opened.kev("CVE-2026-1019")

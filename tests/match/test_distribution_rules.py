@@ -421,3 +421,18 @@ def test_a_changelog_of_no_release(tmp_path: Path) -> None:
     path = write(tmp_path, {"changelog": text}) / "changelog"
     with pytest.raises(SpecError, match="cannot tell which release changelog belongs to"):
         database(tmp_path, debian_changelog=path)
+
+
+def test_kernel_headers_hold_no_code_of_the_kernel(tmp_path: Path) -> None:
+    """linux-libc-dev draws every CVE of its source."""
+    db = tracker(tmp_path, "linux", urgency="high")
+    packages = deb("linux-libc-dev", "6.1.1-1", "linux"), deb("linux-image-6.1", "6.1.1-1", "linux")
+    matched = run(db, *packages, distribution=BOOKWORM)
+    levels = {each.package.name: (each.level, each.disposition) for each in matched.findings}
+    assert levels == {
+        "linux-libc-dev": (Level.NEGLIGIBLE, Disposition.UNIMPORTANT),
+        "linux-image-6.1": (Level.HIGH, None),
+    }
+    headers = next(each for each in matched.findings if each.package.name == "linux-libc-dev")
+    assert headers.evidence[-1].rule == "headers-only"
+    assert headers.state is State.AFFECTED

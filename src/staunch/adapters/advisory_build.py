@@ -251,8 +251,7 @@ class Change:
             self._store(batch, marker, seen)
         name = reading.feed.name or seen.name(reading.feed.format)
         if name in self._feeds:
-            for table in ("record", "single", "broken"):
-                self._drop_earlier(table, name, marker)
+            self._drop_earlier(name, marker, whole=reading.whole)
         for table in ("record", "single"):
             self._db.execute(f"UPDATE {table} SET feed = ? WHERE feed = ?", (name, marker))  # noqa: S608  our own names
         feed = replace(
@@ -261,26 +260,26 @@ class Change:
             covers=reading.feed.covers
             or (() if reading.feed.partial else tuple(sorted(seen.namespaces))),
             newest=reading.feed.newest or seen.newest,
-            records=seen.records,
+            records=self._count(name),
             broken=seen.broken_count,
         )
         return feed, seen.broken
 
-    def _drop_earlier(self, table: str, name: str, marker: str) -> None:
-        """A feed given twice in one change: later records replace earlier ones of the same key."""
-        if table == "broken":
-            return
-        keys = f"SELECT key FROM {table} WHERE feed = ?"  # noqa: S608  our own names
-        if table == "record":
-            self._db.execute(
-                "DELETE FROM fact WHERE record IN (SELECT id FROM record WHERE feed = ? "
-                "AND key IN (SELECT key FROM record WHERE feed = ?))",
-                (name, marker),
-            )
-        self._db.execute(
-            f"DELETE FROM {table} WHERE feed = ? AND key IN ({keys})",  # noqa: S608  our own names
-            (name, marker),
-        )
+    def _drop_earlier(self, name: str, marker: str, *, whole: bool) -> None:
+        """A feed given twice in one change: the later one counts, or its records do."""
+        for table in ("record", "single"):
+            keys = "1" if whole else f"key IN (SELECT key FROM {table} WHERE feed = ?)"  # noqa: S608  our own names
+            values = (name,) if whole else (name, marker)
+            gone = f"SELECT id FROM record WHERE feed = ? AND {keys}"  # noqa: S608  our own names
+            if table == "record":
+                self._db.execute(f"DELETE FROM fact WHERE record IN ({gone})", values)  # noqa: S608  our own names
+            self._db.execute(f"DELETE FROM {table} WHERE feed = ? AND {keys}", values)  # noqa: S608  our own names
+        if whole:
+            self._db.execute("DELETE FROM broken WHERE feed = ?", (name,))
+
+    def _count(self, name: str) -> int:
+        query = "SELECT (SELECT count(*) FROM record WHERE feed = ?) + (SELECT count(*) FROM single WHERE feed = ?)"
+        return int(self._db.execute(query, (name, name)).fetchone()[0])
 
     def _store(self, batch: list[Item], marker: str, seen: _Seen) -> None:
         records, facts, singles = [], [], []

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +77,13 @@ class FeedCache:
                 why=error.strerror or str(error),
                 mend="check the folder's permissions and the free space",
             ) from error
+
+    def forget(self, url: str) -> None:
+        """Keep the file at ``url`` no longer."""
+        key = hashlib.sha256(url.encode()).hexdigest()
+        for name in (key, f"{key}.json", f"{key}.part"):
+            with suppress(OSError):  # what stays costs room, and nothing else
+                (self._folder / name).unlink()
 
     def _write(
         self,

@@ -13,7 +13,7 @@ from staunch.flows.advisories import chunks, digest_of, import_feeds, whole
 from staunch.formats import csaf, osv
 from staunch.match.feeds import is_stale
 from staunch.model.advisory import Feed, Reading
-from staunch.ports import AdvisoryChange, FeedFile, FeedSource, Fetched
+from staunch.ports import AdvisoryChange, FeedSource, Fetched
 
 ONE_BY_ONE = 2_000  # more changed records than these are got as the whole archive
 _OVERLAP = timedelta(days=1)  # changes are asked for from so long before the last time on
@@ -241,9 +241,9 @@ class _Updating:
             self._change.touch(public(address.url), self._moment)
             return ()
         documents = (
-            (file.name, whole(file))
+            found
             for each in changed
-            if (file := self._maybe(f"{base}{quote(each)}.json")) is not None
+            if (found := self._record(f"{base}{quote(each)}.json", osv.RECORD_BYTES)) is not None
         )
         reading = osv.read_records(documents, name=before.name, whole=True)
         return self._added(reading, address)
@@ -255,9 +255,10 @@ class _Updating:
             self._change.touch(public(address.url), self._moment)
             return ()
         documents = (
-            (file.name, whole(file, csaf.RECORD_BYTES))
+            found
             for each in changed
-            if (file := self._maybe(f"{address.url}/{quote(each)}")) is not None
+            if (found := self._record(f"{address.url}/{quote(each)}", csaf.RECORD_BYTES))
+            is not None
         )
         reading = csaf.read_documents(documents, whole=True)
         keys = tuple(each.rpartition("/")[2].removesuffix(".json").upper() for each in gone)
@@ -269,9 +270,14 @@ class _Updating:
         )
         return (feed,)
 
-    def _maybe(self, url: str) -> FeedFile | None:
+    def _record(self, url: str, max_bytes: int) -> tuple[str, bytes] | None:
+        """Name and bytes of one record, which is not kept: it comes once."""
         fetched = self._source.fetch(url, now=self._now)
-        return fetched.file if fetched else None
+        if fetched is None:
+            return None
+        data = whole(fetched.file, max_bytes)
+        self._source.forget(url)
+        return fetched.file.name, data
 
     def _got(self, url: str) -> Fetched:
         fetched = self._source.fetch(url, now=self._now)

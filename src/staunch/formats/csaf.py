@@ -2,7 +2,7 @@
 
 A product of ``product_status`` is a relationship: a component (an rpm, by its purl) of a platform (by its
 CPE), sometimes through a module. Components that are no rpms (container images, operators) are left
-out: they are matched by nothing that Staunch finds, and counted.
+out: nothing that Staunch finds could be matched with them.
 """
 
 from __future__ import annotations

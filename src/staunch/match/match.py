@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,11 +29,12 @@ from staunch.match.keys import (
 )
 from staunch.match.priority import order
 from staunch.match.ranges import order_of
-from staunch.model.finding import Evidence, FeedState, Finding, State
+from staunch.model.finding import Disposition, Evidence, FeedState, Finding, Level, State
 from staunch.model.inventory import Confidence, Distribution, FoundPackage, Gap, Inventory
 from staunch.ports import Advisories
 
 UNASSESSED = "unassessed"
+_HEADERS = re.compile(r"linux-libc-dev(?:-.*)?|linux-headers(?:-.*)?|kernel-headers")
 _SURENESS = [Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH]
 
 
@@ -189,7 +191,7 @@ class _Matching:
             evidence=tuple(dict.fromkeys(each.evidence for each in ranked)),
             fix_published=max((each.stated.affected.fix_published for each in equals), default=""),
         )
-        return self.enricher.enrich(finding, ranked)
+        return _headers_only(self.enricher.enrich(finding, ranked))
 
     def _owned(
         self,
@@ -249,6 +251,22 @@ class _Matching:
         for each in self.findings:
             if each.state is State.UNDETERMINED:
                 yield Gap("version", str(each.package.purl), f"{each.id}: {each.evidence[0].note}")
+
+
+def _headers_only(finding: Finding) -> Finding:
+    """Kernel headers hold none of the kernel's code, and draw every one of its CVEs."""
+    package = finding.package
+    if finding.state is not State.AFFECTED or not _HEADERS.fullmatch(package.name):
+        return finding
+    note = "kernel headers: declarations, and no code of the kernel"
+    evidence = Evidence("", "", "headers-only", package.version, "", note)
+    return replace(
+        finding,
+        disposition=Disposition.UNIMPORTANT,
+        level=Level.NEGLIGIBLE,
+        level_source="headers-only",
+        evidence=(*finding.evidence, evidence),
+    )
 
 
 def _shown(names: list[str], best: Candidate) -> str:
