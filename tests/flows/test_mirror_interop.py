@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,8 +227,29 @@ def test_sources_that_fail(world: World) -> None:
     assert "could not be listed" in told["prune"]
 
 
-def test_skopeo_pulls_from_the_mirror(world: World, tmp_path: Path) -> None:
-    """``registries.conf`` as written: the source's name, and the mirror answers."""
+@contextmanager
+def containerd(root: Path) -> Iterator[Path]:
+    """A daemon of our own; the path of its socket."""
+    (root / "config.toml").write_text(
+        f'version = 2\nroot = "{root}/root"\nstate = "{root}/state"\n'
+        'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+        f'[grpc]\naddress = "{root}/c.sock"\n[ttrpc]\naddress = "{root}/t.sock"\n'
+    )
+    argv = [need("containerd"), "-c", root / "config.toml", "-l", "fatal"]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+        try:
+            deadline = time.monotonic() + 20
+            while not (root / "c.sock").exists():
+                assert daemon.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield root / "c.sock"
+        finally:
+            daemon.terminate()
+
+
+def test_skopeo_and_containerd_pull_from_the_mirror(world: World, tmp_path: Path) -> None:
+    """``registries.conf`` and ``hosts.toml`` as written: the source's name, the mirror answers."""
     path = world.folder / "one.yaml"
     path.write_text(
         f"target: {world.proxy.host}/kept\npolicy: policy.yaml\nmirrors:\n"
@@ -247,6 +271,16 @@ def test_skopeo_pulls_from_the_mirror(world: World, tmp_path: Path) -> None:
     assert len(out) == found.size
     asked = [line for line in world.proxy.lines()[began:] if "/manifests/1.0" in line]
     assert asked
-    hosts = (tmp_path / f"configs/certs.d/{world.source.host}/hosts.toml").read_text()
-    assert f"/v2/kept/{world.source.host.replace(':', '-')}" in hosts
+    began = len(world.proxy.log)
+    with tempfile.TemporaryDirectory(prefix="ctrd") as short, containerd(Path(short)) as socket:
+        fetch = [need("ctr"), "-a", socket, "content", "fetch", "--hosts-dir"]
+        done = subprocess.run(
+            [*fetch, tmp_path / "configs/certs.d", f"{world.source.host}/team/app3:1.0"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    asked = [line for line in world.proxy.lines()[began:] if "/blobs/sha256:" in line]
+    assert len(asked) >= 4
     assert "rewrites.json" in (tmp_path / "configs/rewrites.yaml").read_text()

@@ -107,12 +107,8 @@ def copy(
     listed = cache(lambda subject: {each.descriptor.digest for each in target.referrers(subject)})
     missing = [each for each in _once(items) if not _there(target, each, listed)]
     _send_blobs(source, target, missing, count, progress, mount_from, threads)
-    absent = {each.descriptor.digest for each in missing}
-    for each in _once(items):
-        if each.descriptor.digest in absent:
-            target.put_manifest(each.descriptor.media_type, each.data)
-        else:
-            count.skipped += sum(blob.size for blob in each.links.blobs)
+    for each in missing:
+        target.put_manifest(each.descriptor.media_type, each.data)
     for each in items:
         if each.tag:
             _name(target, each.descriptor, each.data, each.tag)
@@ -126,7 +122,7 @@ def copy(
         count.blobs,
         count.moved,
         count.mounted,
-        count.skipped,
+        count.skipped + _size(items) - _size(missing),
         tagged,
     )
 
@@ -137,6 +133,12 @@ def _once(items: Sequence[Item]) -> list[Item]:
     for each in items:
         found.setdefault(each.descriptor.digest, each)
     return list(found.values())
+
+
+def _size(items: Sequence[Item]) -> int:
+    """Bytes of all blobs that the manifests name, each once."""
+    blobs = {each.digest: each.size for item in items for each in item.links.blobs}
+    return sum(blobs.values())
 
 
 def _data(items: Sequence[Item], top: Descriptor) -> bytes:
