@@ -79,7 +79,7 @@ class Proxy:
 
     def fault(self, where: str, **how: object) -> Fault:
         """Add one."""
-        added = Fault(where, **how)  # type: ignore[arg-type]
+        added = Fault(where, **how)
         self.faults.append(added)
         return added
 

@@ -97,7 +97,7 @@ def registry(
             tls["clientcas"] = [str(certs / "ca.crt")]
             (certs / "client.cert").write_bytes(mine.read_bytes())
             (certs / "client.key").write_bytes(my_key.read_bytes())
-        config["http"] = {**dict(config["http"]), "tls": tls}  # type: ignore[call-overload]
+        config["http"] = {**dict(config["http"]), "tls": tls}
     (root / "config.yml").write_text(json.dumps(config))
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(

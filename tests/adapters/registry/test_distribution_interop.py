@@ -59,7 +59,7 @@ def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
 @contextmanager
 def opened(there: Registry, **how: object) -> Iterator[Registries]:
     insecure = [] if there.authority else [there.host]
-    registries = Registries(insecure=insecure, env=there.env, **how)  # type: ignore[arg-type]
+    registries = Registries(insecure=insecure, env=there.env, **how)
     try:
         yield registries
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from staunch.adapters.registry import Registries
 from staunch.errors import SpecError, UndecidedError, UntrustedError
+from staunch.flows.mirror import Removing
 from staunch.formats import oci
 from staunch.formats.oci_links import referrers_index
 from staunch.model.digest import Digest
@@ -49,7 +50,7 @@ class Asked:
     def __init__(self, proxy: Proxy, home: Path, name: str, **how: object) -> None:
         self.pauses: list[float] = []
         how = {"first_pause_s": 0.001, "sleep": self.pauses.append, "part_bytes": 1 << 20, **how}
-        self.registries = Registries(insecure=[proxy.host], env={"HOME": str(home)}, **how)  # type: ignore[arg-type]
+        self.registries = Registries(insecure=[proxy.host], env={"HOME": str(home)}, **how)
         reference = Reference.parse(f"{proxy.host}/{name}", default_tag="")
         self.repository = self.registries.repository(reference)
 
@@ -282,10 +283,21 @@ def test_a_digest_answered_with_another(proxy: Proxy, upstream: Registry, tmp_pa
     lie = {"Docker-Content-Digest": str(Digest.of(b"else"))}
     proxy.fault("HEAD .*manifests", headers=lie)
     proxy.fault("PUT .*manifests", headers=lie)
-    proxy.fault("HEAD .*manifests/y", status=200, headers={"Docker-Content-Digest": "md5:1"})
     with asking(proxy, tmp_path) as asked:
         with pytest.raises(UntrustedError, match="does not give what was asked for"):
             asked.repository.resolve(str(IMAGE.digest))
+        proxy.fault(
+            "HEAD .*manifests/z",
+            status=200,
+            headers={
+                **lie,
+                "Docker-Content-Digest": "md5:1",
+                "Content-Type": "x",
+                "Content-Length": "1",
+            },
+        )
+        with pytest.raises(UntrustedError, match="in a way not known here"):
+            asked.repository.resolve("z")
         with pytest.raises(UntrustedError, match="does not give what was asked for"):
             asked.repository.put_manifest(oci.MEDIA_MANIFEST, MANIFEST, tag="x")
 
@@ -384,7 +396,7 @@ def test_tokens_by_scope(guarded: Proxy, tmp_path: Path) -> None:
 def test_a_token_that_expires_midway(guarded: Proxy, tmp_path: Path) -> None:
     for stage in range(2, STAGES + 2):
         guarded.faults.clear()
-        guarded.fault("/v2/", after=stage, before=lambda: guarded.tokens.clear())  # type: ignore[union-attr]
+        guarded.fault("/v2/", after=stage, before=lambda: guarded.tokens.clear())
         with asking(guarded, tmp_path, f"expiring/{stage}") as asked:
             asked.push()
             assert intact(asked.repository), stage
@@ -415,7 +427,7 @@ def test_identity_tokens(guarded: Proxy, tmp_path: Path) -> None:
 
 
 def test_a_token_that_is_never_good_enough(guarded: Proxy, tmp_path: Path) -> None:
-    guarded.fault("/v2/", times=99, before=lambda: guarded.tokens.clear())  # type: ignore[union-attr]
+    guarded.fault("/v2/", times=99, before=lambda: guarded.tokens.clear())
     with (
         asking(guarded, tmp_path) as asked,
         pytest.raises(UndecidedError, match="does not let us"),
@@ -569,3 +581,139 @@ def test_helpers(guarded: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             repository.resolve("x")
         assert why in str(caught.value)
         registries.close()
+
+
+# -- the rest of what is refused
+
+
+def test_a_head_that_tells_nothing(proxy: Proxy, upstream: Registry, tmp_path: Path) -> None:
+    """RFC 9110, 9.3.2: HEAD may leave out what only GET would know."""
+    pushed(upstream)
+    proxy.fault("HEAD", status=200, headers={"Content-Length": "0"})
+    with asking(proxy, tmp_path) as asked:
+        assert asked.repository.resolve("x") == IMAGE
+
+
+def test_manifests_of_schema_1(proxy: Proxy, tmp_path: Path) -> None:
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    told = {"Content-Type": kind, "Content-Length": "9", "Docker-Content-Digest": str(IMAGE.digest)}
+    proxy.fault("HEAD", status=200, headers=told)
+    with asking(proxy, tmp_path) as asked, pytest.raises(SpecError, match="given up in 2019"):
+        asked.repository.resolve("x")
+
+
+def test_what_is_gone(proxy: Proxy, tmp_path: Path) -> None:
+    with asking(proxy, tmp_path, "empty") as asked:
+        with pytest.raises(UndecidedError, match=f"has no {IMAGE.digest}"):
+            asked.repository.manifest(IMAGE)
+        with pytest.raises(UndecidedError, match=f"has no {LAYER.digest}"):
+            whole(asked.repository, LAYER)
+        with pytest.raises(SpecError, match="the registry refuses") as caught:
+            asked.repository.put_manifest(oci.MEDIA_MANIFEST, MANIFEST, tag="x")
+        assert "MANIFEST_BLOB_UNKNOWN" in caught.value.why
+
+
+def test_a_cut_manifest_is_asked_for_again(
+    proxy: Proxy, upstream: Registry, tmp_path: Path
+) -> None:
+    pushed(upstream)
+    proxy.fault("GET .*manifests", times=2, cut_answer=10)
+    with asking(proxy, tmp_path) as asked:
+        assert asked.repository.manifest(IMAGE) == MANIFEST
+        proxy.fault("GET .*manifests", times=99, cut_answer=10)
+        with pytest.raises(UndecidedError, match="cannot reach"):
+            asked.repository.manifest(IMAGE)
+
+
+def test_lists_without_end(proxy: Proxy, tmp_path: Path) -> None:
+    page = "/v2/a/tags/list?n=1000"
+    proxy.answers[f"GET {page}"] = (200, {"Link": f"<{page}>; rel=next"}, b'{"tags":["a"]}')
+    with (
+        asking(proxy, tmp_path) as asked,
+        pytest.raises(UndecidedError, match="cannot read a list of") as caught,
+    ):
+        list(asked.repository.tags())
+    assert "after 1 pages" in caught.value.why
+
+
+def test_another_writer_who_always_wins(proxy: Proxy, upstream: Registry, tmp_path: Path) -> None:
+    pushed(upstream, "lost")
+    tag = f"manifests/sha256-{IMAGE.digest.hex}"
+    proxy.fault(f"(HEAD|GET) .*{tag}", times=99, status=404)
+    with (
+        asking(proxy, tmp_path, "lost") as asked,
+        pytest.raises(UndecidedError, match="as a referrer in") as caught,
+    ):
+        data = oci.manifest(CONFIG, [], artifact_type="t", subject=IMAGE)
+        asked.repository.put_manifest(oci.MEDIA_MANIFEST, data)
+    assert "8 times" in caught.value.why
+
+
+def test_removing(proxy: Proxy, upstream: Registry, tmp_path: Path) -> None:
+    pushed(upstream, "removed")
+    with asking(proxy, tmp_path, "removed") as asked:
+        repository = asked.repository
+        assert isinstance(repository, Removing)
+        assert repository.remove("none", [])
+        assert not repository.remove("x", [IMAGE.digest])
+        assert repository.resolve("x") == IMAGE
+        proxy.fault("DELETE", times=2, status=405)
+        with pytest.raises(SpecError, match="removes nothing"):
+            repository.remove("x", [])
+        assert repository.remove("x", [])
+        assert repository.resolve("x") is None
+
+
+def test_a_dead_registry_is_found_out_once(tmp_path: Path) -> None:
+    registries = Registries(insecure=["127.0.0.1:1"], env={}, first_pause_s=0.001)
+    repository = registries.repository(Reference.parse("127.0.0.1:1/a"))
+    with pytest.raises(UndecidedError, match="cannot reach"):
+        repository.resolve("x")
+    with pytest.raises(UndecidedError, match="cannot ask") as caught:
+        repository.resolve("x")
+    assert "did not answer before" in caught.value.why
+    registries.close()
+
+
+def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving({"http://127.0.0.1:1/v2/a/tags/list": b'{"tags":["via"]}'}) as site:
+        monkeypatch.setenv("http_proxy", site.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        registries = Registries(insecure=["127.0.0.1:1"], env={"HOME": str(tmp_path)})
+        repository = registries.repository(Reference.parse("127.0.0.1:1/a"))
+        assert list(repository.tags()) == ["via"]
+        registries.close()
+
+
+def test_netrc(proxy: Proxy, upstream: Registry, tmp_path: Path) -> None:
+    pushed(upstream)
+    (tmp_path / ".netrc").write_text("machine localhost login me password hush\n")
+    proxy.fault("HEAD", status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+    with asking(proxy, tmp_path) as asked:
+        assert asked.repository.resolve("x") == IMAGE
+    assert proxy.log[-1][1]["authorization"] == "Basic bWU6aHVzaA=="
+    (tmp_path / ".netrc").write_text("nonsense here\n")
+    proxy.fault("HEAD", status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+    with (
+        asking(proxy, tmp_path) as asked,
+        pytest.raises(UndecidedError, match=r"cannot use .*netrc"),
+    ):
+        asked.repository.resolve("x")
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / ".config/containers/certs.d/registry.example.org"
+    folder.mkdir(parents=True)
+    (folder / "ca.crt").write_text("not PEM")
+    registries = Registries(env={"HOME": str(tmp_path)})
+    repository = registries.repository(Reference.parse("registry.example.org/a"))
+    with pytest.raises(UndecidedError, match=r"cannot load .*ca\.crt"):
+        repository.resolve("x")
+
+
+def test_docker_hub_by_its_short_name(tmp_path: Path) -> None:
+    registries = Registries(env={})
+    repository = registries.repository(Reference.parse("docker.io/python"))
+    assert repository.name == "docker.io/library/python"
+    assert "registry-1.docker.io" in repository._url("x")

@@ -61,7 +61,9 @@ class RegistryRepository:
 
     def _pages(self, url: str) -> Iterator[tuple[int, str, bytes]]:
         """Status, media type and body of each page of a list (``Link: <…>; rel="next"``)."""
-        for _ in range(_PAGES):
+        seen: set[str] = set()
+        while url not in seen and len(seen) < _PAGES:
+            seen.add(url)
             with self._client.ask("GET", url, scopes=self._pull, good=(200, 404)) as answer:
                 page = answer.status, answer.media_type, answer.read(max_bytes=_PAGE_BYTES)
                 following = next_link(answer.header("link"))
@@ -72,7 +74,7 @@ class RegistryRepository:
                 return
         raise UndecidedError(
             f"cannot read a list of {self.name} to its end",
-            why=f"it goes on after {_PAGES:,} pages",
+            why=f"after {len(seen):,} pages it goes on, or begins anew",
             mend=_MEND,
         )
 
