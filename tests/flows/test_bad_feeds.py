@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import subprocess
@@ -92,6 +93,40 @@ def test_versions_that_are_nonsense(tmp_path: Path) -> None:
     assert len(matched.findings) == len(records) * (len(NONSENSE) + 1)
     assert {each.package.version for each in decided} <= {"1.0", "9" * 5000}
     assert matched.gaps
+
+
+def test_half_surrogates_and_nul_in_names(tmp_path: Path) -> None:
+    odd = r"\ud800\u0000\udfff"
+    release = {"releases": {"bookworm": {"status": "open"}}}
+    fixes = {"ODD": ["CVE-2026-0001", "ODD"]}
+    tracker = {"ODD": {"CVE-2026-0001": release, "ODD": 1}}
+    alpine = {
+        "distroversion": "v3.20",
+        "reponame": "ODD",
+        "packages": [{"pkg": {"name": "ODD", "secfixes": fixes}}],
+    }
+    package = {"ecosystem": "PyPIODD", "name": "ODD"}
+    one = {
+        "id": "A-1ODD",
+        "aliases": ["ODD"],
+        "details": "ODD",
+        "affected": [{"package": package, "versions": ["ODD"]}],
+    }
+    hostile = {
+        key: json.dumps(value).replace("ODD", odd).encode()
+        for key, value in (("t", tracker), ("s", alpine), ("o", one))
+    }
+    name = os.fsdecode(b"\xff.json")
+    folder = tmp_path / "osv"
+    write(folder, {name: hostile["o"], "b\udcff.json": b"{", "ok.json": osv("A-2")})
+    db = database(
+        tmp_path, osv=folder,
+        debian_tracker=write(tmp_path, {"t.json": hostile["t"]}) / "t.json",
+        secdb=write(tmp_path, {"s.json": hostile["s"]}) / "s.json",
+    )  # fmt: skip
+    with AdvisoryDatabase(db) as opened:
+        assert len(opened.feeds()) == 3
+        assert all(each.why for feed in opened.feeds() for each in opened.broken(feed.name))
 
 
 @pytest.mark.slow

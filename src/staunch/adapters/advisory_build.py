@@ -21,9 +21,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, assert_never
 
-from staunch.adapters.advisory_db import APPLICATION, INDEXES, SCHEMA, TABLES, AdvisoryDatabase
+from staunch.adapters.advisory_db import (
+    APPLICATION,
+    INDEXES,
+    SCHEMA,
+    TABLES,
+    AdvisoryDatabase,
+    damaged_database,
+)
 from staunch.errors import HostError, UntrustedError
-from staunch.formats.advisory_rows import advisory_row, affected_row, dump, feed_of, feed_row
+from staunch.formats.advisory_rows import advisory_row, affected_row, clean, dump, feed_of, feed_row
 from staunch.formats.feed_json import parse
 from staunch.model.advisory import (
     Advisory,
@@ -81,16 +88,24 @@ def change(path: Path) -> Iterator[Change]:
             finally:
                 if old is not None:
                     old.close()
-    except (OSError, sqlite3.OperationalError) as error:
-        raise HostError(
-            f"cannot write the advisory database {path}",
-            why=getattr(error, "strerror", None) or str(error),
-            mend="check the folder's permissions and the free space",
-        ) from error
+    except sqlite3.DatabaseError as error:
+        if not isinstance(error, sqlite3.OperationalError):
+            raise damaged_database(path, str(error)) from error
+        raise _unwritable(path, str(error)) from error
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
     finally:
         for each in (scratch, made):
             with suppress(OSError):  # what cannot be written cannot be removed, either
                 each.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, why: str) -> HostError:
+    return HostError(
+        f"cannot write the advisory database {path}",
+        why=why,
+        mend="check the folder's permissions and the free space",
+    )
 
 
 class Change:
@@ -145,7 +160,7 @@ class Change:
             )
             self._db.executemany(
                 "INSERT INTO broken VALUES (?, ?, ?)",
-                [(feed.name, each.where[:200], each.why[:300]) for each in broken],
+                [(feed.name, clean(each.where[:200]), clean(each.why[:300])) for each in broken],
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -288,13 +303,13 @@ class Change:
                 case Advisory():
                     body = advisory_row(item)
                     rows = [
-                        (each.namespace, each.package, affected_row(each)) for each in item.affected
+                        (clean(each.namespace), clean(each.package), affected_row(each))
+                        for each in item.affected
                     ]
+                    identifier, key_ = clean(item.id), clean(item.key or item.id)
                     self._number += 1
-                    digest = _digest(item.id, body, *(part for row in rows for part in row))
-                    records.append(
-                        (self._number, marker, item.key or item.id, item.id, digest, body)
-                    )
+                    digest = _digest(identifier, body, *(part for row in rows for part in row))
+                    records.append((self._number, marker, key_, identifier, digest, body))
                     facts += [
                         (namespace, package, self._number, place, row)
                         for place, (namespace, package, row) in enumerate(rows)

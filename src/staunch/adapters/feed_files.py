@@ -93,7 +93,7 @@ def feed_files(paths: Sequence[Path]) -> Iterator[tuple[tuple[FeedFile, ...], bo
                     mend="check the path",
                 )
             blob = _OpenBlob(descriptor, status.st_size, path)
-            found.append(FeedFile(path.name, blob, _changed(status)))
+            found.append(FeedFile(_shown(path.name), blob, _changed(status)))
         if not found:
             raise SpecError(
                 f"nothing to import in {', '.join(map(str, paths))}",
@@ -125,8 +125,13 @@ def _below(folder: Path) -> Iterator[FeedFile]:
                     why=f"the limit is {FILES:,}",
                     mend="name a smaller folder",
                 )
-            relative = path.relative_to(folder).as_posix()
+            relative = _shown(path.relative_to(folder).as_posix())
             yield FeedFile(relative, PathBlob(path, status.st_size), _changed(status))
+
+
+def _shown(name: str) -> str:
+    """A name as text: what is no UTF-8 in it cannot be written anywhere."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _changed(status: os.stat_result) -> str:

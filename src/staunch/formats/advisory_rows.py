@@ -19,8 +19,13 @@ _WORDS = {short: state for state, short in _STATES.items()}
 
 
 def dump(value: object) -> str:
-    """Canonical JSON."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    """Canonical JSON, which always is valid UTF-8."""
+    return clean(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+
+
+def clean(text: str) -> str:
+    """Half a surrogate pair (from JSON, or a file's name) becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def affected_row(fact: Affected) -> str:

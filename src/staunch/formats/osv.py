@@ -21,11 +21,9 @@ _KINDS = ("introduced", "fixed", "last_affected", "limit")
 _PEP503 = re.compile(r"[-_.]+")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,20}(?:Z|[+-][0-9]{2}:?[0-9]{2})")
 # `UBUNTU-CVE-…` and the like are a vendor's own name of that one CVE, not a bundle of several
-_VENDOR_CVE = re.compile(
-    r"(?:UBUNTU|DEBIAN|ALPINE|CGA-TEST|BELL|ECHO|MINI)-(CVE-[0-9]{4}-[0-9]{4,19})"
-)
+_VENDOR_CVE = re.compile(r"(?:UBUNTU|DEBIAN|ALPINE)-(CVE-[0-9]{4}-[0-9]{4,19})")
 _BUNDLE = re.compile(
-    r"(?:USN|DSA|DLA|DTSA|RHSA|RHBA|RHEA|ALSA|ALBA|ALEA|RLSA|RXSA|ELSA|ALAS[0-9A-Z.]*|SUSE-|openSUSE-|MGASA|LSN)-?"
+    r"(?:USN|LSN|DSA|DLA|DTSA|RH[SBE]A|AL[SBE]A|RLSA|RXSA|ELSA|ALAS[0-9A-Z.]*|SUSE|openSUSE|MGASA)-"
 )
 _LANGUAGES = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "Maven": "maven",

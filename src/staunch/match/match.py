@@ -248,9 +248,14 @@ class _Matching:
     def _gaps(self) -> Iterable[Gap]:
         for (where, why), count in self.unanswered.items():
             yield Gap("feed", where, f"{why}: {count} package{'s' if count > 1 else ''} unassessed")
+        undetermined: dict[str, list[Finding]] = defaultdict(list)
         for each in self.findings:
             if each.state is State.UNDETERMINED:
-                yield Gap("version", str(each.package.purl), f"{each.id}: {each.evidence[0].note}")
+                undetermined[str(each.package.purl)].append(each)
+        for purl, found in undetermined.items():
+            ids = ", ".join(sorted({each.id for each in found})[:3])
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            yield Gap("version", purl, f"{ids}{more}: {found[0].evidence[0].note}")
 
 
 def _headers_only(finding: Finding) -> Finding:
