@@ -57,9 +57,10 @@ def test_a_signed_build_verifies(built):
         assert kinds.count("signature") == 3
         assert kinds.count("https://slsa.dev/provenance/v1") == 3
         assert kinds.count("https://spdx.dev/Document") == 2
+        assert kinds.count("https://cyclonedx.org/bom") == 2
     lock = format_lock(parse_lock((folder / "tiny.lock").read_bytes(), file="x"))
     (folder / "policy.yaml").write_text(
-        "keys: release.pub\nattestations: [provenance, spdx]\n"
+        "keys: release.pub\nattestations: [provenance, spdx, cyclonedx]\n"
         "builders: https://builder.example.org/1\n"
         "sources: git+https://git.example.org/images@refs/heads/main\n"
         f"locks: sha256:{hashlib.sha256(lock).hexdigest()}\nmax-age: 1d\n"
@@ -68,10 +69,11 @@ def test_a_signed_build_verifies(built):
     at = {"cwd": folder, "SOURCE_DATE_EPOCH": str(int(time.time()) + 3600)}
     done = staunch(*words, "--json", **at).document
     assert [each["name"] for each in done["checks"]] == [
-        "reference", "signature", "attestation provenance", "attestation spdx", "provenance",
+        "reference", "signature", "attestation provenance", "attestation spdx",
+        "attestation cyclonedx", "provenance",
         "files", "files",
     ]  # fmt: skip
-    assert "paths are as listed" in done["checks"][5]["held"]
+    assert "paths are as listed" in done["checks"][6]["held"]
     assert "at each of 2 manifests" in done["checks"][3]["held"]
     assert done["digest"] == document["image"]["digest"]
     at["SOURCE_DATE_EPOCH"] = str(int(time.time()) + 200_000)
@@ -184,11 +186,17 @@ def test_cosign_verifies_a_signed_build_once_it_is_pushed(built, tmp_path, versi
     with registry(tmp_path / "registry") as running:
         target = f"{running.host}/tiny:1"
         staunch("push", folder / "out/tiny", target, "--insecure-registry", running.host)
-        for verb in (("verify",), ("verify-attestation", "--type", "slsaprovenance1")):
+        platform = document["image"]["manifests"][0]["digest"]
+        for verb, what in (
+            (("verify",), target),
+            (("verify-attestation", "--type", "slsaprovenance1"), target),
+            (("verify-attestation", "--type", "spdxjson"), f"{running.host}/tiny@{platform}"),
+            (("verify-attestation", "--type", "cyclonedx"), f"{running.host}/tiny@{platform}"),
+        ):
             done = subprocess.run(
                 [cosign, *verb, "--key", folder / "release.pub", "--insecure-ignore-tlog",
                  "--allow-insecure-registry", *(["--private-infrastructure"] * (version == 2)),
-                 target],
+                 what],
                 env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True,
                 check=False,
             )  # fmt: skip

@@ -73,8 +73,9 @@ class BuildOptions:
 class PlatformReport:
     """What was made for one platform.
 
-    ``sbom`` is SPDX 2.3 JSON, ``described`` the manifests of all that is attached to the image (SBOMs,
-    list of files, lock); ``skipped`` modules have no byte code; ``notes`` are what the closing checks found to be fine under a condition only.
+    ``sbom`` is SPDX 2.3 JSON, ``cyclonedx`` the same as CycloneDX; ``described`` the manifests of all
+    that is attached to the image (SBOMs, list of files, lock); ``skipped`` modules have no byte code;
+    ``notes`` are what the closing checks found to be fine under a condition only.
     """
 
     assembled: Assembled
@@ -84,6 +85,7 @@ class PlatformReport:
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
     gpu: Gpu | None = None
+    cyclonedx: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,10 @@ def _attempt(
             said = plan_statements(
                 spec,
                 lock,
-                [Described(e.report.assembled, e.report.image, e.report.sbom) for e in built],
+                [
+                    Described(e.report.assembled, e.report.image, e.report.sbom, e.report.cyclonedx)
+                    for e in built
+                ],
                 world.store,
                 options.signing,
                 compression=options.compression,
@@ -290,7 +295,9 @@ def _platform(
                 assembled, image, spec, lock, world.store,
                 payloads=payloads, elf=written.elf, listed=files,
             )  # fmt: skip
-    report = PlatformReport(assembled, image, told.spdx, told.artifacts, skipped, notes, gpu)
+    report = PlatformReport(
+        assembled, image, told.spdx, told.artifacts, skipped, notes, gpu, told.cyclonedx
+    )
     return _Built(report, written.hits, written.misses)
 
 

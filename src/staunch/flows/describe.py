@@ -25,9 +25,10 @@ _FORMAT = "1"  # goes into their keys: raise it when the documents of the same i
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is said of one image: its SPDX document, and the artifacts that are attached to it."""
+    """What is said of one image: its SBOM in two formats, and the artifacts attached to it."""
 
     spdx: bytes
+    cyclonedx: bytes
     artifacts: tuple[Descriptor, ...]
 
 
@@ -72,7 +73,7 @@ def describe(
         digests = [store.put(each).hex for each in documents]
         store.put_record(_DESCRIBED, key, " ".join(digests).encode())
     sboms = attach_sboms(store, image.manifest, *documents, listed)
-    return Description(documents[0], (*sboms, attach_lock(store, image.manifest, lock)))
+    return Description(*documents, (*sboms, attach_lock(store, image.manifest, lock)))
 
 
 def _described_key(image: PlatformImage, listed: bytes, spec: ImageSpec, lock: Lock) -> str:

@@ -45,11 +45,12 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One platform of the finished image, and its SBOM (SPDX, JSON)."""
+    """One platform of the finished image, and its SBOM as SPDX and CycloneDX, JSON."""
 
     assembled: Assembled
     image: PlatformImage
     sbom: bytes
+    cyclonedx: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def plan_statements(
     said: list[Said] = []
     for image in (*(each.image.manifest for each in built), *_index(built, store)):
         said += [Said(image), Said(image, PREDICATE_TYPE, predicate)]
-    said += [Said(each.image.manifest, type_of("spdx"), each.sbom) for each in built]
+    for each in built:
+        said.append(Said(each.image.manifest, type_of("spdx"), each.sbom))
+        said.append(Said(each.image.manifest, type_of("cyclonedx"), each.cyclonedx))
     return tuple(said)
 
 
