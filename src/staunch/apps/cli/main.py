@@ -117,7 +117,9 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 20)
     # Plug-ins of pydantic are looked for in every installed distribution, and none is wanted here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.exit(run())
+    code = run()
+    gc.freeze()  # the interpreter looks through everything once more at its end, for nothing
+    sys.exit(code)
 
 
 if __name__ == "__main__":
