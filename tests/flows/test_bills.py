@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from staunch.model.entry import Entry
 from staunch.model.lock import Lock, LockedPlatform, LockedRepository
 from staunch.model.sbom import Foreign
 from staunch.model.sources import IndexSources
+from staunch.model.spec import ImageSpec
 from staunch.publish.layout import write_layout
 from staunch.spec import inputs_digest, load
 from tests.flows.test_golden import AMD64, package
@@ -60,10 +61,28 @@ def _library() -> bytes:
     return make.build() + b"\0 deflate 1.3.1 Copyright 1995-2024 \0"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Spec, lock and a function that builds into a store."""
-    base = tmp_path_factory.mktemp("bills")
+@dataclass(frozen=True)
+class Case:
+    """A spec with its lock, and the world that they are built in."""
+
+    path: Path
+    spec: ImageSpec
+    lock: Lock
+    mirror: Path
+
+    def world(self, store: FileStore) -> World:
+        return World(
+            store=store, transport=OfflineTransport(), clock=SystemClock(), runner=ProcessRunner(),
+            progress=Quiet(), mirrors=lambda archive, moment: (self.mirror.as_uri(),),
+            sources=IndexSources, uv=None, architecture="amd64", threads=2,
+        )  # fmt: skip
+
+    def build(self, store: FileStore, out: Path):
+        return build(self.spec, self.lock, self.world(store), BuildOptions(out))
+
+
+def make_case(base: Path) -> Case:
+    """A package, a wheel with a library and SBOMs in it, and an app."""
     mirror = base / "mirror"
     wheel = make_wheel("demo", "1.0", {
         "demo/__init__.py": b"x = 1\n",
@@ -74,12 +93,13 @@ def made(tmp_path_factory):
     (base / "demo-1.0-py3-none-any.whl").write_bytes(wheel)
     (base / "app").mkdir()
     (base / "app/main.py").write_text("import demo\n")
-    (base / "bills.yaml").write_text(
+    path = base / "bills.yaml"
+    path.write_text(
         "name: bills\nfoundation: debian:13\npackages: [python3]\n"
         "python: {requirements: [demo], find-links: [.], bytecode: none}\n"
         "files: [{from: ./app, to: /app}]\nlabels: {org.opencontainers.image.vendor: Example Inc.}\n"
     )
-    spec = load(str(base / "bills.yaml"))
+    spec = load(str(path))
     python = package(mirror, "interpreter", [
         folder("./usr/bin"), member("./usr/bin/python3.13", b"\0python", mode=0o755),
     ])  # fmt: skip
@@ -87,23 +107,21 @@ def made(tmp_path_factory):
         "debian", "trixie", "trixie", ("main",), datetime(2026, 11, 20, tzinfo=UTC), None,
         Digest.of(b""), (),
     )  # fmt: skip
+    locked = replace(locked_wheel("demo", "1.0", wheel), index="find-links")
     lock = Lock(
         name=spec.name, foundation=spec.foundation, inputs=inputs_digest(spec), python="3.13",
         libc="2.41", encoder=zstd.ENCODER_ID, created=datetime(2026, 11, 21, tzinfo=UTC),
-        repositories=(repository,),
-        platforms=(LockedPlatform(AMD64, (python,), (replace(locked_wheel("demo", "1.0", wheel), index="find-links"),)),),
+        repositories=(repository,), platforms=(LockedPlatform(AMD64, (python,), (locked,)),),
         tools=(),
     )  # fmt: skip
+    return Case(path, spec, lock, mirror)
 
-    def run(store: FileStore, out: Path):
-        world = World(
-            store=store, transport=OfflineTransport(), clock=SystemClock(), runner=ProcessRunner(),
-            progress=Quiet(), mirrors=lambda archive, moment: (mirror.as_uri(),),
-            sources=IndexSources, uv=None, architecture="amd64", threads=2,
-        )  # fmt: skip
-        return build(spec, lock, world, BuildOptions(out))
 
-    return spec, lock, run
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Spec, lock and a function that builds into a store."""
+    case = make_case(tmp_path_factory.mktemp("bills"))
+    return case.spec, case.lock, case.build
 
 
 def test_both_documents_are_attached_and_complete(made, tmp_path) -> None:

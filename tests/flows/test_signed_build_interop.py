@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -236,3 +237,37 @@ def test_over_an_air_gap(built, tmp_path):
     assert told["build"]["image"]["digest"] == document["image"]["digest"]
     assert told["verify"]["verdict"] == "passed"
     assert told["verify"]["digest"] == document["image"]["digest"]
+
+
+def test_built_again_from_the_attested_lock(built, tmp_path):
+    """Both platforms, bit for bit; then with another file, which is named."""
+    staunch, folder, document = built
+    words = ("verify", "out/tiny", "--key", "release.pub", "--no-files", "--rebuild", "tiny.yaml")
+    check = staunch(*words, "--json", cwd=folder).document["checks"][-1]
+    lock = format_lock(parse_lock((folder / "tiny.lock").read_bytes(), file="x"))
+    layers = sum(len(each["diff_ids"]) for each in document["image"]["manifests"])
+    assert check["name"] == "rebuild"
+    assert check["held"] == (
+        f"built again from the attested lock sha256:{hashlib.sha256(lock).hexdigest()}: "
+        f"the same digest, {layers} layers"
+    )
+    (tmp_path / "hello.txt").write_text("other\n")
+    found = staunch(*words, "--context", tmp_path, "--json", cwd=folder, code=1).document
+    reasons = found["checks"][-1]["reasons"]
+    assert reasons[0].startswith("built again it is sha256:")
+    assert [each.split(",")[0] for each in reasons[1:]] == [
+        "linux/amd64: hello.txt: changed (content)", "linux/arm64: hello.txt: changed (content)",
+    ]  # fmt: skip
+    (folder / "out/tiny").rename(folder / "out/moved")
+    try:
+        skopeo = need("skopeo")
+        subprocess.run(
+            [skopeo, "copy", "-q", "--all", "--preserve-digests", f"oci:{folder}/out/moved:latest",
+             f"oci:{folder}/out/tiny:latest"], check=True,
+        )  # fmt: skip
+        bare = staunch(*words, cwd=folder, code=None)
+        assert bare.code in (1, 3)
+        assert "no lock is attested" in bare.out
+    finally:
+        shutil.rmtree(folder / "out/tiny", ignore_errors=True)
+        (folder / "out/moved").rename(folder / "out/tiny")

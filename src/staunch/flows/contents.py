@@ -58,6 +58,7 @@ class Layers:
     config: oci.Config
     descriptors: tuple[Descriptor, ...]
     open: Callable[[int], Iterator[bytes]]
+    config_bytes: bytes = b""
 
     @property
     def diff_ids(self) -> tuple[Digest, ...]:
@@ -82,7 +83,7 @@ class Checked:
 def layers_of(image: SourceImage) -> Layers:
     """Those of an opened layout or archive."""
     name = str(image.manifest.digest) if image.manifest else "the image"
-    return Layers(name, image.config, image.layers, image.raw_layer)
+    return Layers(name, image.config, image.layers, image.raw_layer, image.config_bytes)
 
 
 def layers_in(repository: Repository, image: Descriptor) -> Layers:
@@ -94,7 +95,8 @@ def layers_in(repository: Repository, image: Descriptor) -> Layers:
     """
     manifest = oci.parse_manifest(repository.manifest(image))
     with repository.stream(manifest.config) as pieces:
-        config = oci.parse_config(_whole(pieces, manifest.config))
+        config_bytes = _whole(pieces, manifest.config)
+    config = oci.parse_config(config_bytes)
     if len(config.diff_ids) != len(manifest.layers):
         raise UntrustedError(
             f"{image.digest} contradicts itself",
@@ -105,7 +107,7 @@ def layers_in(repository: Repository, image: Descriptor) -> Layers:
     def opened(number: int) -> Iterator[bytes]:
         return _unpacked(repository, manifest.layers[number], config.diff_ids[number])
 
-    return Layers(str(image.digest), config, manifest.layers, opened)
+    return Layers(str(image.digest), config, manifest.layers, opened, config_bytes)
 
 
 def _whole(

@@ -13,6 +13,7 @@ from staunch.apps.cli import options, signing
 from staunch.apps.cli.console import Console, verb
 
 if TYPE_CHECKING:
+    from staunch.apps.cli.rebuilding import Rebuilding
     from staunch.attest.trust import TrustPolicy
     from staunch.attest.verification import Check
     from staunch.flows.reverify import Result
@@ -66,6 +67,26 @@ _LIST_BYTES = 16 << 20
     help="With --list: remembers digests and verdicts from run to run.",
 )
 @click.option("--accept", is_flag=True, help="With --state: moved tags are right from now on.")
+@click.option(
+    "--rebuild",
+    "spec",
+    metavar="SPEC",
+    help="Build it again from this spec and its attested lock, using nothing derived before, and "
+    "compare digest and layers; what differs is told file by file.",
+)
+@click.option(
+    "--context",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    metavar="DIR",
+    help="With --rebuild: where the `from` of the spec's `files:` starts.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["inference", "training"]),
+    help="With --rebuild: instead of the spec's own.",
+)
+@click.option("--offline", is_flag=True, help="With --rebuild: fetch no package.")
+@options.store
 @options.insecure_registry
 def command(
     console: Console,
@@ -77,10 +98,15 @@ def command(
     bundle: Path | None,
     listed: Path | None,
     state: Path | None,
+    spec: str | None,
+    context: Path | None,
+    profile: str | None,
+    store: Path | None,
     insecure: tuple[str, ...],
     *,
     files: bool | None,
     accept: bool,
+    offline: bool,
 ) -> int:
     """Verify who signed an image, and what is attested of it.
 
@@ -96,6 +122,13 @@ def command(
         raise click.UsageError("--state and --accept belong to --list")
     if listed is not None and (base is not None or bundle is not None or files is not None):
         raise click.UsageError("--base, --bundle and --files belong to a single image")
+    if listed is not None and spec is not None:
+        raise click.UsageError("--rebuild belongs to a single image")
+    rebuilding = None
+    if spec is not None:
+        from staunch.apps.cli.rebuilding import Rebuilding
+
+        rebuilding = Rebuilding(spec, context, profile, store, offline)
     trusted = signing.policy_of(policy, keys, attestations)
     known = signing.identities(trusted)
     now = SystemClock().now()
@@ -104,7 +137,7 @@ def command(
         if listed is not None:
             return _again(console, verifier, listed, state, accept=accept)
         assert target is not None  # noqa: S101 - for mypy: checked above
-        name, done = verifier.one(target, base, bundle, files=files)
+        name, done = verifier.one(target, base, bundle, console, rebuilding, files=files)
     document = {"schema": "staunch.dev/verify/v1", **_document(name, done.image.digest, done)}
     console.answer(document, _text(name, done), str(done.image.digest))
     return _code(done.verdict, damaged=done.damaged)
@@ -124,9 +157,16 @@ class _Verifier:
         self._now = now
 
     def one(
-        self, target: str, base: str | None, bundle: Path | None, *, files: bool | None
+        self,
+        target: str,
+        base: str | None,
+        bundle: Path | None,
+        console: Console,
+        rebuilding: Rebuilding | None,
+        *,
+        files: bool | None,
     ) -> tuple[str, Verification]:
-        """One image with its reference, signatures, attestations, provenance, lineage and files."""
+        """One image: reference, signatures, attestations, provenance, lineage, files, a rebuild."""
         from dataclasses import replace
 
         from staunch.flows.targets import parse_place
@@ -139,6 +179,8 @@ class _Verifier:
                 checks = self._on_base(repository, done.image, base, bundle, files=files)
             else:
                 checks = self._files(repository, done.image, None, files=files)
+            if rebuilding is not None:
+                checks = (*checks, rebuilding.check(console, repository, done))
         return name, replace(done, checks=(*done.checks, *checks))
 
     def look(
