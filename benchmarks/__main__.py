@@ -11,10 +11,10 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import advisories, registry, startup, torch_cpu
+from benchmarks import advisories, registry, scan, startup, torch_cpu
 from benchmarks.report import Figure, render
 
-_ALL = ["startup", "torch", "advisories", "registry"]
+_ALL = ["startup", "torch", "advisories", "registry", "scan"]
 RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks-results.md"
 
 
@@ -33,6 +33,8 @@ def main() -> None:
         figures += advisories.figures(asked.runs)
     if "registry" in asked.only:
         figures += registry.figures(asked.runs)
+    if "scan" in asked.only:
+        figures += scan.figures(asked.runs)
     text = render(
         figures,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Linux, CPython {platform.python_version()}",

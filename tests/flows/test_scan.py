@@ -258,5 +258,75 @@ def test_a_root_file_system(scan: Scan, tmp_path: Path) -> None:
     assert found["secrets"] == []
 
 
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [("", "it is empty"), ("a" * 5000, "File name too long"), ("a\0b", "embedded null byte")],
+)
+def test_targets_that_are_none(scan: Scan, target: str, why: str) -> None:
+    from staunch.errors import SpecError
+
+    with pytest.raises(SpecError, match="cannot look at") as caught:
+        scan(target)
+    assert why in caught.value.why
+
+
+def test_an_sbom(scan: Scan, image: Path, tmp_path: Path) -> None:
+    scan(image, "--format", "cyclonedx", "-o", tmp_path / "a.cdx.json")
+    found = document(scan, tmp_path / "a.cdx.json")
+    assert "CVE-2018-18074" in {each["id"] for each in found["findings"]}
+    assert found["secrets"] is None
+    assert found["unowned"] is None
+
+
+def test_json_goes_to_a_file_as_json(scan: Scan, image: Path, tmp_path: Path) -> None:
+    scan(image, "--json", "-o", tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())["schema"] == "staunch.dev/scan/v1"
+
+
+def test_a_large_document_is_applied_in_little_time(
+    scan: Scan, image: Path, tmp_path: Path
+) -> None:
+    """20,000 statements about other things, one about ours."""
+    statements = [
+        {"vulnerability": {"name": f"CVE-2018-{n}"}, "products": [{"@id": "pkg:pypi/requests"}], "status": "fixed"}
+        for n in range(18_074, 38_074)
+    ]  # fmt: skip
+    vex = {"@context": "https://openvex.dev/ns", "statements": statements}
+    (tmp_path / "large.json").write_text(json.dumps(vex))
+    summary = document(scan, image, "--vex", "large.json")["summary"]
+    assert summary["raw"]["total"] == summary["after_vex"]["total"] + 1
+
+
 def test_a_database_that_is_not_there(image: Path, tmp_path: Path) -> None:
     assert run(["scan", str(image), "--db", str(tmp_path / "none.db")]) in (2, 3)
+
+
+def test_attested_vex_is_believed_only_when_it_is_signed_by_a_key_that_was_given(
+    scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSIGN_PASSWORD", "x")
+    layout = write_layout(tmp_path / "app", [tar_of(python_package("requests", "2.19.0"))])
+    digest = document(scan, layout)["digest"]
+    for name in ("release", "other"):
+        assert run(["key", "generate", "-q", "-o", name]) == 0
+    statement = {
+        "vulnerability": {"name": "CVE-2018-18074"},
+        "products": [
+            {"@id": f"pkg:oci/app@{digest}", "subcomponents": [{"@id": "pkg:pypi/requests"}]}
+        ],
+        "status": "not_affected",
+        "justification": "vulnerable_code_not_in_execute_path",
+        "x_staunch": {"judgement": True, "expires": "2030-01-01T00:00:00Z"},
+    }
+    vex = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://example.org/1", "author": "ann", "timestamp": "2024-01-01T00:00:00Z", "statements": [statement]}  # fmt: skip
+    (tmp_path / "v.json").write_text(json.dumps(vex))
+    assert run(["attest", str(layout), "--key", "release.key", "--type", "vex", "--predicate", "v.json", "-q"]) == 0  # fmt: skip
+    believed = document(scan, layout, "--vex-key", "release.pub")
+    assert believed["summary"]["raw"]["total"] == believed["summary"]["after_vex"]["total"] + 1
+    assert believed["summary"]["judged"]["total"] == 1
+    ignored = document(scan, layout, "--vex-key", "other.pub")
+    assert ignored["summary"]["raw"] == ignored["summary"]["after_vex"]
+    assert [each["what"] for each in ignored["unknowns"] if each["what"] == "vex"]
+    assert document(scan, layout)["summary"]["judged"]["total"] == 0
+    local = document(scan, layout, "--vex", "v.json")  # the same words without a signature
+    assert local["summary"]["raw"] == local["summary"]["after_vex"]

@@ -192,6 +192,28 @@ def test_public_settings_of_well_known_images_are_none() -> None:
     assert not found
 
 
+def test_programs_in_labels_assign_tokens_of_another_kind() -> None:
+    program = "import x\n" * 60 + "raw.pre_tokenizer = pre_tokenizers.Whitespace2()\n"
+    assert not in_settings([], [("dev.staunch.tests", program)], [], [])
+    assert not in_settings([], [("x", "raw.pre_tokenizer = pre_tokenizers.Whitespace")], [], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "suite"),
+    [
+        ("usr/local/lib/python3.13/test/certdata/keycert.pem", True),
+        ("opt/venv/lib/python3.13/site-packages/x/tests/a/key.pem", True),
+        ("srv/app/tests/key.pem", False),
+        ("usr/local/lib/python3.13/site-packages/app/key.pem", False),
+    ],
+)
+def test_keys_of_python_s_own_tests_are_set_down(path: str, suite: bool) -> None:
+    key = Exposure(path, "private-key", "a private key", level=Level.CRITICAL)
+    token = Exposure(path, "github", "a GitHub token", level=Level.HIGH)
+    found = settle([key, token], packaged=frozenset())
+    assert [each.level is Level.NEGLIGIBLE for each in found] == [False, suite]
+
+
 def test_what_packages_brought_is_set_down_and_kept() -> None:
     packaged = Exposure("usr/lib/python3/test/key.pem", "private-key", "a private key")
     own = Exposure("app/key.pem", "private-key", "a private key")

@@ -70,6 +70,7 @@ def take_inventory(
         UndecidedError: it could not be fetched.
         HostError: this machine failed.
     """
+    _check_name(target)
     with ExitStack() as stack:
         engine = next((each for each in _ENGINES if target.startswith(each)), None)
         if engine is not None and not target.startswith("docker://"):
@@ -97,6 +98,22 @@ class _NoRegistries:
             why="no registry is to be asked here, and no file or folder has that name",
             mend="name a file or folder",
         )
+
+
+def _check_name(target: str) -> None:
+    """Refuse what no file system could name, before anything is asked about it."""
+    try:
+        if not target.strip():
+            raise ValueError("it is empty")
+        Path(target).lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as e:
+        raise SpecError(
+            f"cannot look at {target[:100]!r}",
+            why=getattr(e, "strerror", None) or str(e),
+            mend="name an image, a folder or a file",
+        ) from e
 
 
 def _is_root(path: Path) -> bool:

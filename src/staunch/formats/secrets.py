@@ -298,7 +298,7 @@ _SETTING = re.compile(
     re.IGNORECASE,
 )
 _NO_VALUE = re.compile(
-    rb"[$%/~@].*|.*(?:\$\{|\$\(|\{\{).*|[A-Za-z_]+|[0-9.]+|true|false|none|null|https?:.*|file:.*|.*_FILE|.*/.*\.(?:pem|key|json|txt)",
+    rb"[$%/~@].*|.*(?:\$\{|\$\(|\{\{).*|[A-Za-z_.]+|[0-9.]+|true|false|none|null|https?:.*|file:.*|.*_FILE|.*/.*\.(?:pem|key|json|txt)",
     re.IGNORECASE,
 )
 

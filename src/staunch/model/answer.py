@@ -151,7 +151,6 @@ class Answer:
         found = {*self.inventory.gaps, *self.gaps}
         for each in self.undecided:
             why = each.summary or next((note.note for note in each.evidence if note.note), "")
-            found.add(
-                Gap(each.state_after_vex.value, f"{each.package.purl} {each.id}".strip(), why)
-            )
+            name = "" if each.id == each.state_after_vex.value else each.id
+            found.add(Gap(each.state_after_vex.value, f"{each.package.purl} {name}".strip(), why))
         return tuple(sorted(found))

@@ -26,7 +26,14 @@ OVERLAP: Final = 16 * limits.KIB  # longer than any key
 SCANNED_BYTES: Final = 64 * limits.MIB  # of one file
 PACKAGED: Final = "in a published package"
 _SNIFF = 4096
+_SETTING = 512  # longer values hold programs, where every other line assigns a token
 _MOST = 100  # of one file
+TESTING: Final = "in a test suite of Python"
+_SUITE = (
+    re.compile(  # keys that CPython and others ship for their own tests, in trees without owner
+        r"(?:.*/)?(?:lib/python3?[0-9.]*|dist-packages|site-packages)/(?:.*/)?tests?/.*"
+    )
+)
 _TEMPLATE = re.compile(r"(?:.*[._-])?(?:example|sample|template|dist|test|tests)(?:[._-].*)?")
 
 
@@ -174,7 +181,8 @@ def in_settings(
     found: dict[tuple[str, bytes], Exposure] = {}
     for place, text in texts:
         data = text.encode("utf-8", "replace")
-        for hit in (*_private_keys(data), *find_tokens(data), *find_values(data)):
+        values = find_values(data) if len(data) <= _SETTING or "history" in place else ()
+        for hit in (*_private_keys(data), *find_tokens(data), *values):
             if hit.checked is not None and not any(hit.text in key[1] for key in found):
                 hint = "" if hit.rule == "private-key" else redacted(hit.text)
                 found[place, hit.text] = Exposure(
@@ -187,7 +195,8 @@ def settle(exposures: Iterable[Exposure], *, packaged: frozenset[str]) -> tuple[
     """Sorted, with what stands in files of packages set down to negligible.
 
     A key in a file that a distribution's package or a wheel brought is published already: it
-    belongs to tests or examples. It stays in the answer.
+    belongs to tests or examples. So does a private key in a test suite of a Python that no package
+    database knows. Both stay in the answer.
 
     Args:
         exposures: of all layers.
@@ -195,12 +204,18 @@ def settle(exposures: Iterable[Exposure], *, packaged: frozenset[str]) -> tuple[
     """
     return tuple(
         sorted(
-            replace(each, level=Level.NEGLIGIBLE, checked=PACKAGED)
+            _set_down(each, PACKAGED)
             if each.path in packaged and not each.removed
+            else _set_down(each, TESTING)
+            if each.rule == "private-key" and _SUITE.fullmatch(each.path)
             else each
             for each in exposures
         )
     )
+
+
+def _set_down(each: Exposure, why: str) -> Exposure:
+    return replace(each, level=Level.NEGLIGIBLE, checked=why)
 
 
 # -- private keys

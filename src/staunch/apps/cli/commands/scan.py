@@ -222,7 +222,7 @@ def _is_remote(target: str) -> bool:
 
     try:
         return not Path(target).exists() and parse_place(target).reference is not None
-    except SpecError:
+    except (SpecError, OSError):
         return False
 
 
@@ -297,16 +297,21 @@ def _with_attested(
 
 def _earlier(before: str) -> Before | None:
     """Ids of an earlier answer in a file; None where another target is meant."""
+    from staunch.errors import HostError
     from staunch.report.since import ANSWER_BYTES, parse_before
 
     path = Path(before)
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        head = file.read(4096)
-        if b'"staunch.dev/scan/v1"' not in head:
+    try:
+        if not path.is_file():
             return None
-        return parse_before(head + file.read(ANSWER_BYTES), source=before)
+        with path.open("rb") as file:
+            head = file.read(4096)
+            rest = file.read(ANSWER_BYTES) if b'"staunch.dev/scan/v1"' in head else None
+    except OSError as e:
+        raise HostError(
+            f"cannot read {before[:200]}", why=e.strerror or str(e), mend="name another file"
+        ) from e
+    return None if rest is None else parse_before(head + rest, source=before)
 
 
 def _give(
@@ -317,16 +322,16 @@ def _give(
     output: Path | None,
     now: datetime,
 ) -> None:
+    if console.json and form == "table":
+        form = "json"
+    if form == "json" and output is None:
+        write(_rendered(found, verdict, form, now, verbose=False))
+        return
     if form == "table" and output is None:
-        from staunch.report.document import document
         from staunch.report.table import table
 
-        brief = type(verdict).__name__.lower()
-        console.answer(
-            document(found, verdict) if console.json else {},
-            "" if console.json or console.quiet else table(found, verdict, verbose=console.verbose),
-            brief,
-        )
+        text = "" if console.quiet else table(found, verdict, verbose=console.verbose)
+        console.answer({}, text, type(verdict).__name__.lower())
         return
     data = _rendered(found, verdict, form, now, verbose=console.verbose)
     if output is None:
