@@ -139,11 +139,11 @@ class _Handler(BaseHTTPRequestHandler):
             fault.before()
         if fault and fault.drop:
             self._hang_up()
-        elif self.path.startswith("/token"):
-            self._token()
         elif fault and fault.status:
             self._drain()
             self._send(fault.status, fault.headers, fault.body or b"")
+        elif self.path.startswith("/token"):
+            self._token()
         elif self.site.tokens is not None and not self._allowed():
             self._drain()
             self._send(401, {"WWW-Authenticate": self._challenge()}, b"")

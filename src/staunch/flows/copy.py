@@ -18,6 +18,7 @@ from functools import cache
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.flows.parallel import gathered
 from staunch.formats.oci_links import Links, is_index, is_manifest, parse_links, referrers_tag
+from staunch.model import limits
 from staunch.model.digest import Digest
 from staunch.model.image import Descriptor
 from staunch.model.platform import Platform
@@ -28,6 +29,7 @@ __all__ = ["Copied", "copy", "one_platform", "plan"]
 _SUFFIXES = (".sig", ".att", ".sbom")  # cosign's tags (its spec, "Signature", "Attestations")
 _DEPTH = 8  # an index in an index, a signature of an SBOM of a signature…
 _MANIFESTS = 20_000
+_BYTES = 256 * limits.MIB  # of manifests held at once
 _FOREIGN = (".foreign.", ".nondistributable.")  # layers that a registry need not have
 BLOBS = 4  # at once
 
@@ -196,6 +198,7 @@ class _Planner:
         self._source, self._referrers = source, referrers
         self.items: list[Item] = []
         self._seen: set[tuple[Digest, str]] = set()
+        self._bytes = 0
 
     def add(
         self, descriptor: Descriptor, *, depth: int, tag: str = "", about: bool = False
@@ -203,10 +206,11 @@ class _Planner:
         if (descriptor.digest, tag) in self._seen:
             return
         self._seen.add((descriptor.digest, tag))
-        if depth == 0 or len(self._seen) > _MANIFESTS:
+        self._bytes += descriptor.size
+        if depth == 0 or len(self._seen) > _MANIFESTS or self._bytes > _BYTES:
             raise UntrustedError(
                 f"{self._source.name} holds manifests without end",
-                why=f"more than {_DEPTH} deep, or more than {_MANIFESTS:,}, at {descriptor.digest}",
+                why=f"more than {_DEPTH} deep, {_MANIFESTS:,} or 256 MiB, at {descriptor.digest}",
                 mend="copy a manifest below it, or leave artifacts with `--no-referrers`",
             )
         data = self._source.manifest(descriptor)

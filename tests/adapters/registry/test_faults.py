@@ -323,6 +323,64 @@ def test_redirects_leave_the_password_behind(
         assert all(authorization == "" for _, _, authorization in elsewhere.log)
 
 
+def test_who_is_redirected_to_does_not_ask_for_passwords(
+    proxy: Proxy, upstream: Registry, tmp_path: Path
+) -> None:
+    """A 401 of another host is its own: our credentials are not for the realm that it names."""
+    pushed(upstream)
+    log_in(tmp_path, proxy.host)
+    with serving({"token": b'{"token":"x"}'}) as thief, asking(proxy, tmp_path) as asked:
+        thief.statuses["blob"] = [401] * 9
+        thief.headers["blob"] = {"WWW-Authenticate": f'Bearer realm="{thief.url}/token"'}
+        proxy.fault(BLOB, times=9, status=307, headers={"Location": f"{thief.url}/blob"})
+        with pytest.raises(UndecidedError, match="does not let us"):
+            whole(asked.repository, LAYER)
+        assert thief.paths() == ["blob"]
+        assert asked.repository.resolve("x") == IMAGE
+
+
+def test_identity_tokens_are_not_redirected(guarded: Proxy, tmp_path: Path) -> None:
+    folder = tmp_path / ".docker"
+    folder.mkdir()
+    entry = '{"auths": {"%s": {"identitytoken": "identity"}}}'
+    (folder / "config.json").write_text(entry % guarded.host)
+    with serving({}) as thief, asking(guarded, tmp_path, "t") as asked:
+        guarded.fault("POST /token", status=307, headers={"Location": f"{thief.url}/token"})
+        with pytest.raises(UndecidedError, match="cannot ask") as caught:
+            asked.repository.resolve("x")
+        assert "redirects a secret" in caught.value.why
+        assert thief.log == []
+
+
+def test_names_that_are_no_tags(proxy: Proxy, tmp_path: Path) -> None:
+    with asking(proxy, tmp_path) as asked:
+        for name in ("../../b/manifests/x", "a?b", "", "a b", "sha256:1", "-x", "x" * 129):
+            with pytest.raises(SpecError, match="is no tag"):
+                asked.repository.resolve(name)
+        with pytest.raises(SpecError, match="is no tag"):
+            asked.repository.put_manifest(oci.MEDIA_MANIFEST, MANIFEST, tag="../x")
+    assert proxy.log == []
+
+
+def test_a_cut_behind_the_last_byte(proxy: Proxy, upstream: Registry, tmp_path: Path) -> None:
+    pushed(upstream)
+    proxy.fault(BLOB, cut_answer=len(BIG))
+    proxy.fault(f"GET .*{CONFIG.digest}", headers={"Content-Length": "2"}, cut_answer=2)
+    with asking(proxy, tmp_path) as asked:
+        assert whole(asked.repository, LAYER) == BIG
+        assert whole(asked.repository, CONFIG) == SMALL
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain; charset=utf-8"])
+def test_content_types_that_tell_nothing(
+    proxy: Proxy, upstream: Registry, tmp_path: Path, kind: str
+) -> None:
+    pushed(upstream)
+    proxy.fault("manifests/x", times=2, headers={"Content-Type": kind})
+    with asking(proxy, tmp_path) as asked:
+        assert asked.repository.resolve("x") == IMAGE
+
+
 @pytest.mark.parametrize(
     "place", ["http://registry.example.org/blob", "ftp://localhost/x", "file:///etc/passwd"]
 )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
 
 from staunch.adapters.http import redact
-from staunch.adapters.registry.exchange import Answer, Body, Exchange, refusal
+from staunch.adapters.registry.exchange import Answer, Body, Exchange, origin, refusal
 from staunch.adapters.registry.login import Login, Scopes
 from staunch.errors import UndecidedError
 from staunch.model.digest import Digest
@@ -84,7 +84,7 @@ class Client:
         *,
         once: bool,
     ) -> Answer:
-        if not (url == self.base or url.startswith(f"{self.base}/")):
+        if origin(url) != origin(self.base):
             return self.exchange.send(method, url, headers=headers, good=good, body=body, once=once)
         for logins in range(_LOGINS + 1):
             sent = self._login.authorization(scopes)
@@ -96,7 +96,8 @@ class Client:
                 return answer
             try:
                 field = answer.header("www-authenticate")
-                more = logins < _LOGINS and self._login.challenged(field, scopes, sent)
+                ours = origin(answer.url) == origin(self.base)  # not where it redirected to
+                more = ours and logins < _LOGINS and self._login.challenged(field, scopes, sent)
                 trouble = None if more else refusal(method, answer)
             finally:
                 answer.close()

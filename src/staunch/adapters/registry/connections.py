@@ -133,7 +133,7 @@ class Connections:
         config = Path(self._env.get("XDG_CONFIG_HOME") or home / ".config")
         for base in (config / "containers/certs.d", home / ".docker/certs.d", *_SYSTEM):
             folder = base / host
-            if folder.is_dir():
+            if host not in ("", ".", "..") and "/" not in host and folder.is_dir():
                 yield folder
 
 

@@ -34,7 +34,7 @@ from staunch.model import limits
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Answer", "Body", "BrokenError", "Exchange", "refusal"]
+__all__ = ["Answer", "Body", "BrokenError", "Exchange", "origin", "refusal"]
 
 _ERROR_BYTES = 64 * limits.KIB
 _MEND = "check network, proxy (`https_proxy`, `no_proxy`) and registry, then try again"
@@ -159,6 +159,7 @@ class Exchange:
         good: Collection[int],
         body: Body | None = None,
         once: bool = False,
+        stay: bool = False,
     ) -> Answer:
         """The final answer; close it.
 
@@ -169,6 +170,7 @@ class Exchange:
             good: statuses that are answers; any other is raised.
             body: what to send; opened again for every try.
             once: leave the second try to the caller.
+            stay: the body is a secret; a redirect to another origin is refused.
 
         Raises:
             BrokenError: every try met trouble that may pass.
@@ -182,14 +184,14 @@ class Exchange:
             attempt += 1
             pause_s = self.pause_s(attempt)
             try:
-                response = self._follow(method, url, headers, body)
+                response = self._follow(method, url, headers, body, stay=stay)
             except httpx2.TransportError as e:
                 silent = isinstance(e, httpx2.ConnectError | httpx2.ConnectTimeout)
                 trouble = _broken(url, cause(e))
                 if isinstance(e, httpx2.UnsupportedProtocol | httpx2.ProxyError):
                     raise trouble from e
                 if silent and attempt >= min(tries, 3):
-                    self._unreachable.failed(_origin(url)[1], cause(e), silent=True)
+                    self._unreachable.failed(origin(url)[1], cause(e), silent=True)
                     raise trouble from e
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as e:
                 raise _undecided(url, cause(e)) from e
@@ -212,14 +214,14 @@ class Exchange:
             self.wait(pause_s)
 
     def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | None
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, *, stay: bool
     ) -> httpx2.Response:
         import httpx2
 
         current, sent = httpx2.URL(url), dict(headers)
-        first = _origin(url)
+        first = origin(url)
         for _ in range(REDIRECTS + 1):
-            scheme, host = _origin(str(current))
+            scheme, host = origin(str(current))
             if (before := self._unreachable.silent(host)) is not None:
                 raise _undecided(url, f"{host} did not answer before ({before})")
             if (scheme, host) != first:
@@ -231,6 +233,8 @@ class Exchange:
                 return response
             response.close()
             target = current.join(place)
+            if stay and origin(str(target)) != first:
+                raise _undecided(url, f"it redirects a secret to {redact(str(target))}")
             if not self.connections.permitted(target.scheme, target.host) or (
                 scheme == "https" and target.scheme != "https"
             ):
@@ -243,7 +247,7 @@ class Exchange:
     ) -> httpx2.Response:
         import httpx2
 
-        client = self.connections.client(_origin(str(url))[1])
+        client = self.connections.client(origin(str(url))[1])
         timeout = httpx2.Timeout(
             self._timeout_s, connect=min(self._timeout_s, limits.CONNECT_S), pool=None
         )
@@ -259,8 +263,8 @@ class Exchange:
             return client.send(request, auth=None, stream=True, follow_redirects=False)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    """Scheme, and host with port where one is written."""
+def origin(url: str) -> tuple[str, str]:
+    """Scheme, and host with its port unless it is the scheme's own."""
     import httpx2
 
     parsed = httpx2.URL(url)

@@ -160,7 +160,9 @@ class Login:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> _Token:
         began = time.monotonic()
-        answer = self._exchange.send(method, url, headers=headers, good=(200,), body=body)
+        answer = self._exchange.send(
+            method, url, headers=headers, good=(200,), body=body, stay=body is not None
+        )
         try:
             data = answer.read(max_bytes=_TOKEN_BYTES)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn
@@ -26,6 +27,8 @@ _PAGES = 10_000
 _PAGE_TAGS, _PAGE_BYTES = 1000, 4 * limits.MIB
 _ROUNDS = 8  # tries to get an entry into the referrers tag beside other writers
 _RESUMES = 8  # of one download, without a byte more
+_TELL_NOTHING = ("application/json", "application/octet-stream", "text/plain")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64}")
 _MEND = "tell whoever runs that registry, or take the image from another one"
 
 
@@ -80,7 +83,7 @@ class RegistryRepository:
 
     def resolve(self, name: str) -> Descriptor | None:
         """The manifest or index that a tag or digest names now, or None."""
-        url = self._url("manifests", name)
+        url = self._url("manifests", self._valid(name))
         headers = {"Accept": _ACCEPT}
         with self._client.ask(
             "HEAD", url, scopes=self._pull, good=(200, 404), headers=headers
@@ -88,13 +91,13 @@ class RegistryRepository:
             if answer.status == 404:
                 return None
             digest, size = answer.header("docker-content-digest"), answer.length
-            media_type = answer.media_type
+            media_type = "" if answer.media_type in _TELL_NOTHING else answer.media_type
         if not digest or size is None or not media_type:  # RFC 9110 lets HEAD leave them out
             with self._client.ask(
                 "GET", url, scopes=self._pull, good=(200,), headers=headers
             ) as answer:
                 data = answer.read(max_bytes=oci.DOCUMENT_BYTES)
-                media_type = answer.media_type or oci_links.media_type_of(data)
+                media_type = media_type or oci_links.media_type_of(data)
             digest, size = digest or str(Digest.of(data)), len(data)
         if media_type in oci_links.SCHEMA_1:
             raise SpecError(
@@ -106,6 +109,16 @@ class RegistryRepository:
         if name.startswith("sha256:") and name != str(found.digest):
             self._mismatch(name, name, str(found.digest))
         return found
+
+    def _valid(self, name: str) -> str:
+        """A tag or digest: whoever lists tags may be a stranger, and it goes into a URL."""
+        if not _NAME.fullmatch(name):
+            raise SpecError(
+                f"{name[:80]!r} is no tag",
+                why="at most 128 letters, digits, `._-`",
+                mend=f"name another one of {self.name}",
+            )
+        return name
 
     def _digest(self, text: str) -> Digest:
         try:
@@ -155,7 +168,7 @@ class RegistryRepository:
 
     def _stream(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         state, at, stuck = hashlib.sha256(), 0, 0
-        while True:
+        while at < descriptor.size or not stuck:
             began = at
             try:
                 for piece in self._from(descriptor, at):
@@ -165,14 +178,14 @@ class RegistryRepository:
                     state.update(piece)
                     yield piece
             except BrokenError:
-                stuck = 0 if at > began else stuck + 1
+                stuck = 1 if at > began else stuck + 1
                 if stuck > _RESUMES:
                     raise
-                self._client.exchange.wait(self._client.exchange.pause_s(stuck + 1))
+                self._client.exchange.wait(self._client.exchange.pause_s(stuck))
             else:
-                self._check(descriptor, at, Digest(state.hexdigest()))
-                self._client.held(descriptor.digest, self._repository)
-                return
+                break
+        self._check(descriptor, at, Digest(state.hexdigest()))
+        self._client.held(descriptor.digest, self._repository)
 
     def _from(self, descriptor: Descriptor, start: int, end: int | None = None) -> Iterator[bytes]:
         """A blob's bytes from ``start``, up to ``end``; skips what a server without ranges sends."""
@@ -348,7 +361,7 @@ class RegistryRepository:
         """Whether the registry took note of the subject (``OCI-Subject``)."""
         with self._client.ask(
             "PUT",
-            self._url("manifests", name),
+            self._url("manifests", self._valid(name)),
             scopes=push(self._repository),
             good=(201, 202),
             headers={"Content-Type": media_type},
