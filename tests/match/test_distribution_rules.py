@@ -329,6 +329,24 @@ def test_ubuntu_fix_in_pro_only(tmp_path: Path) -> None:
     assert states(pro) == {"CVE-2026-0001": "fixed"}
 
 
+def test_ubuntu_builds_of_the_pro_archive_are_measured_by_it(tmp_path: Path) -> None:
+    """The base archive has no fix; the build that is installed comes from the pro archive."""
+
+    def entry(ecosystem: str, *events: dict[str, str]) -> dict[str, Any]:
+        range_ = {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, *events]}
+        return {"package": {"ecosystem": ecosystem, "name": "x"}, "ranges": [range_]}
+
+    record = {
+        "id": "UBUNTU-CVE-2026-0001", "upstream": ["CVE-2026-0001"], "modified": "2026-11-20T00:00:00Z",
+        "affected": [entry("Ubuntu:22.04:LTS"), entry("Ubuntu:Pro:22.04:LTS", {"fixed": "1.0-1ubuntu1+esm1"})],
+    }  # fmt: skip
+    db = database(tmp_path, [json.dumps(record).encode()])
+    for version, state in (("1.0-1ubuntu1+esm1", "fixed"), ("1.0-1ubuntu1", "affected")):
+        found = run(db, deb("x", version, distribution=JAMMY), distribution=JAMMY)
+        assert states(found) == {"CVE-2026-0001": state}
+    assert one(found, "CVE-2026-0001").disposition is Disposition.FIX_IN_PRO
+
+
 def test_a_release_out_of_support_gates(tmp_path: Path) -> None:
     db = database(tmp_path, lifecycle=DATA / "debian" / "lifecycle")
     matched = run(db, deb("x", "1"), distribution=BUSTER)

@@ -143,6 +143,8 @@ def _judged(
             disposition = Disposition.FIX_IN_PRO
             note = f"fixed in Ubuntu Pro only, by {judged.fixed}"
             judged = replace(judged, fixed="")
+    elif namespace.startswith("ubuntu:") and not namespace.startswith(PRO) and _is_pro(package):
+        rank += 1  # the base archive's words on a build of the pro archive, which knows better
     ids = [advisory.id]
     if advisory.bundle and advisory.upstream:
         ids, rule = list(advisory.upstream), f"{rule}-of-bundle"

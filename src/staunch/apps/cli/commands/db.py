@@ -361,7 +361,7 @@ def status(console: Console, path: Path | None) -> int:
                 for each in feeds
             ],
         }
-    lines = [f"{where}: {len(feeds)} feeds"]
+    lines = [f"{where}: {len(feeds)} feed{'s' if len(feeds) != 1 else ''}"]
     for each in feeds:
         why = is_stale(each, now)
         lines.append(f"  {_line(each)}{'; STALE: ' + why if why else ''}")
