@@ -234,6 +234,27 @@ def test_since(scan: Scan, image: Path, tmp_path: Path) -> None:
     assert same["since"].endswith("before.json")
 
 
+def test_since_a_digest_of_the_same_place(scan: Scan, tmp_path: Path) -> None:
+    """Two images of one layout: by digest, and by the layout's own name."""
+    layout = write_layout(tmp_path / "two", [tar_of(python_package("requests", "2.20.0"))])
+    digest = document(scan, layout)["digest"]
+    other = write_layout(tmp_path / "other", [tar_of(python_package("requests", "2.19.0"))])
+    for blob in (layout / "blobs/sha256").iterdir():
+        (other / "blobs/sha256" / blob.name).write_bytes(blob.read_bytes())
+    new = document(scan, other, "--since", digest)
+    assert [each["id"] for each in new["findings"]] == ["CVE-2018-18074"]
+
+
+def test_a_text_that_is_too_long_to_search_is_told(scan: Scan, tmp_path: Path) -> None:
+    line = b"word " * 200 + b"\n"
+    huge = line * (70 * 1024 * 1024 // len(line))
+    layout = write_layout(tmp_path / "huge", [tar_of({"app/huge.txt": huge})])
+    gaps = [each for each in document(scan, layout)["unknowns"] if each["what"] == "secrets"]
+    assert [(each["where"], each["why"]) for each in gaps] == [
+        ("app/huge.txt", "only its first 64 MiB were searched for secrets")
+    ]
+
+
 def test_explain(scan: Scan, image: Path) -> None:
     code, text = scan(image, "--explain", "cve-2018-18074")
     assert code == 3  # gaps of the database are told with it

@@ -118,6 +118,8 @@ def test_secrets_and_misconfiguration() -> None:
     assert verdict(on="high", **kinds) == Passed()
     assert verdict(on="secret", **kinds) == Refused(("a value of TOKEN in app/.env",))
     assert verdict(on="secret+critical", **kinds) == Passed()
+    set_down = replace(secret, level=Level.NEGLIGIBLE)
+    assert verdict(on="secret", secrets=(set_down,)) == Passed()
     assert verdict(on="misconfiguration+high", **kinds) == Refused(
         ("CIS-Docker-4.1: The image runs as root",)
     )

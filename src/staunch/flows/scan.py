@@ -105,7 +105,7 @@ def answer(taken: Taken, db: Advisories, ground: Ground, *, now: datetime) -> An
         inventory,
         applied.findings,
         matched.feeds,
-        _gaps(matched, (*ground.gaps, *faults)),
+        _gaps(matched, (*ground.gaps, *faults, *(taken.beside.gaps if taken.beside else ()))),
         refused=applied.refused,
         idle=len(unused(statements, findings)),
     )

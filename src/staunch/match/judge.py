@@ -121,7 +121,7 @@ def _refusals(answer: Answer, terms: Sequence[Term]) -> Iterator[str]:
                 if term.meets(each)
             )
             continue
-        least = term.level.rank if term.level else 0
+        least = term.level.rank if term.level else Level.LOW.rank  # negligible: set down already
         if term.subject == "secret":
             yield from (
                 f"{each.what} in {each.path}"

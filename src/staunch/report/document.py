@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from staunch.model.answer import Answer, Exposure, Misconfiguration, Tally
-from staunch.model.finding import Cvss, Finding
+from staunch.model.finding import Cvss, Finding, Level
 from staunch.model.inventory import FoundPackage
 from staunch.model.verdict import Passed, Refused, Unknown, Verdict
 from staunch.report.plan import Task, plan
@@ -70,7 +70,7 @@ def summary(answer: Answer) -> dict[str, object]:
         "under_investigation": len(answer.under_investigation),
         "unknowns": len(answer.unknowns),
         "packages": len(answer.inventory.packages),
-        "secrets": _count(answer.secrets),
+        "secrets": _count(_grave(answer.secrets)),
         "misconfigurations": _count(answer.misconfigurations),
     }
 
@@ -84,6 +84,13 @@ def tally(counted: Tally) -> dict[str, int]:
         "malware": counted.malware,
         "fixable": counted.fixable,
     }
+
+
+def _grave(secrets: Sequence[Exposure] | None) -> Sequence[Exposure] | None:
+    """Without those that were set down: published in packages and test suites."""
+    if secrets is None:
+        return None
+    return [each for each in secrets if each.level is not Level.NEGLIGIBLE]
 
 
 def _count(found: Sequence[object] | None) -> int | None:

@@ -14,6 +14,7 @@ from staunch.report.document import SCHEMA
 __all__ = ["Before", "ids_of", "parse_before", "since"]
 
 ANSWER_BYTES = 512 * limits.MIB
+_SETTLED = ("fixed", "not_affected")
 Before = frozenset[tuple[str, str]]
 
 
@@ -32,7 +33,7 @@ def parse_before(data: bytes, *, source: str) -> Before:
         found: set[tuple[str, str]] = set()
         for each in document["findings"]:
             state, purl = str(each["state"]), str(each["purl"])
-            if state not in ("fixed", "not_affected"):
+            if state not in _SETTLED:
                 found |= {(str(id_), _bare(purl)) for id_ in (each["id"], *each["aliases"])}
     except (ValueError, RecursionError, KeyError, TypeError) as e:
         raise SpecError(
@@ -48,7 +49,7 @@ def ids_of(answer: Answer) -> Before:
     return frozenset(
         (id_, _bare(str(each.package.purl)))
         for each in answer.findings
-        if each.state.value not in ("fixed", "not_affected")
+        if each.state.value not in _SETTLED
         for id_ in (each.id, *each.aliases)
     )
 
@@ -61,6 +62,8 @@ def since(answer: Answer, before: Before, *, source: str) -> Answer:
     """
 
     def is_new(finding: Finding) -> bool:
+        if finding.state.value in _SETTLED:
+            return False
         purl = _bare(str(finding.package.purl))
         return not any((id_, purl) in before for id_ in (finding.id, *finding.aliases))
 

@@ -15,6 +15,7 @@ from staunch.model import limits
 from staunch.model.answer import Exposure
 from staunch.model.digest import Digest
 from staunch.model.entry import Kind
+from staunch.model.inventory import Gap
 from staunch.scan.content import Facts, Kept, Lost
 from staunch.scan.forward import Forward
 from staunch.scan.layers import Looker
@@ -35,9 +36,11 @@ class Beside:
         self._found: list[tuple[int, Exposure]] = []
         self._lock = threading.Lock()
         self._modes: dict[str, int] = {}
+        self._faults: list[tuple[int, str, str]] = []
         self.secrets: tuple[Exposure, ...] = ()
         self.setuid: tuple[str, ...] = ()
         self.writable: tuple[str, ...] = ()
+        self.gaps: tuple[Gap, ...] = ()
 
     def looker(self, inner: Looker, layer: int) -> Looker:
         """Looks at each file of a layer for ``inner`` and for secrets. Thread-safe."""
@@ -46,7 +49,16 @@ class Beside:
     def add(self, layer: int, found: Iterable[Exposure]) -> None:
         """Keep what was found in a layer."""
         with self._lock:
-            self._found += [(layer, each) for each in found][: _MOST - len(self._found)]
+            more = [(layer, each) for each in found]
+            room = _MOST - len(self._found)
+            self._found += more[:room]
+            if len(more) > room:
+                self.miss(layer, more[room][1].path, f"over {_MOST} secrets: the rest is not told")
+
+    def miss(self, layer: int, path: str, why: str) -> None:
+        """Note a file that was not searched as it should have been."""
+        if len(self._faults) < _MOST:
+            self._faults.append((layer, path, why))
 
     def layer(self, changes: Iterable[Change]) -> None:
         """The next layer: the modes of its folders."""
@@ -81,6 +93,9 @@ class Beside:
                 each, path=path, removed=removed, layer=layers[number] if layers else None
             )
             placed[path, each.rule, each.hint] = found
+        self.gaps = tuple(
+            sorted({Gap("secrets", shown(path), why) for _, path, why in self._faults})
+        )
         self.secrets = settle(placed.values(), packaged=frozenset(packaged))
         self.setuid = tuple(sorted(setuid))
         self.writable = tuple(
@@ -105,6 +120,8 @@ class _Both:
         while scan.wants_more and file.at < file.size and tee.read(_PIECE):
             pass
         found = scan.exposures()
+        if scan.fault and tee.size > scan.fed:
+            self._beside.miss(self._layer, path, scan.fault)
         if found:
             self._beside.add(self._layer, found)
         return content

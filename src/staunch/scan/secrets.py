@@ -115,6 +115,20 @@ class FileScan:
             self._lines += self._window.count(b"\n", 0, cut)
             del self._window[:cut]
 
+    @property
+    def fed(self) -> int:
+        """How many bytes were searched."""
+        return self._fed
+
+    @property
+    def fault(self) -> str:
+        """Why the file was not searched to its end, "" where it was."""
+        if self._binary or self.wants_more:
+            return ""
+        if len(self._found) >= _MOST:
+            return f"it holds {_MOST} secrets or more; the rest was not looked for"
+        return f"only its first {SCANNED_BYTES >> 20} MiB were searched for secrets"
+
     def exposures(self) -> tuple[Exposure, ...]:
         """What was found, by line."""
         if not self._started:

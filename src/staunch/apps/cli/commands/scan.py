@@ -99,7 +99,8 @@ _FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "
     "--since",
     "before",
     metavar="WHAT",
-    help="Show only findings that an earlier answer (a file of --json) or another target had not.",
+    help="Show only findings that an earlier answer (a file of --json), another target, or another "
+    "image of the same repository (sha256:…) had not.",
 )
 @click.option(
     "--vex-key",
@@ -198,7 +199,8 @@ def command(
         if before is not None:
             earlier = _earlier(before)
             if earlier is None:
-                earlier = ids_of(answer(looked(before, files=False), db, Ground(), now=now))
+                other = looked(_elsewhere(before, target), files=False)
+                earlier = ids_of(answer(other, db, Ground(), now=now))
             found = since(found, earlier, source=before)
     verdict = judge(found, terms)
     _give(console, found, verdict, form, output, now)
@@ -224,6 +226,20 @@ def _is_remote(target: str) -> bool:
         return not Path(target).exists() and parse_place(target).reference is not None
     except (SpecError, OSError):
         return False
+
+
+def _elsewhere(before: str, target: str) -> str:
+    """The target of ``--since``; a bare digest is another image where this one is."""
+    from staunch.errors import SpecError
+    from staunch.flows.targets import parse_place
+
+    if not before.startswith("sha256:"):
+        return before
+    try:
+        place = parse_place(target)
+    except SpecError:
+        return before
+    return f"{place.reference.name if place.reference else place.path}@{before}"
 
 
 def _ground(
