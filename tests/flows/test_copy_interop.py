@@ -235,3 +235,60 @@ def test_indexes_whole_and_by_platform(
     run(crane, "index", "append", "--insecure", "-m", f"{ref}:amd64", "-t", f"{ref}:one")
     refused = cli("copy", "--platform", "linux/arm64", f"{ref}:one", "oci:x", code=2)
     assert "has no image for linux/arm64" in refused["errors"][0]["what"]
+
+
+def test_a_registry_whose_disk_rots(
+    registries: tuple[Registry, Registry], layout: Path, cli: Any, tmp_path: Path
+) -> None:
+    """Exit code 4 names both digests; the layout has no tag, and no blob that lies."""
+    ref = f"{registries[0].host}/rotten/app:1"
+    own = write_layout(tmp_path / "own", [tar_of({"own": os.urandom(5000)})])
+    cli("push", own, ref)
+    manifest = json.loads(run(need("crane"), "manifest", "--insecure", ref))
+    layer = manifest["layers"][0]
+    hex_ = layer["digest"].removeprefix("sha256:")
+    good = (own / "blobs/sha256" / hex_).read_bytes()
+    registries[0].corrupt(hex_, good[:-1] + bytes((good[-1] ^ 1,)))
+    (fault,) = cli("pull", ref, "-o", tmp_path / "out", code=4)["errors"]
+    assert layer["digest"] in fault["why"]
+    assert json.loads((tmp_path / "out/index.json").read_text())["manifests"] == []
+    assert not (tmp_path / "out/blobs/sha256" / hex_).exists()
+    assert list((tmp_path / "out/blobs/sha256").glob(".*")) == []
+    cli("copy", ref, f"{registries[1].host}/rotten/app", code=4)
+    tags = run(need("crane"), "catalog", "--insecure", registries[1].host)
+    assert "rotten" not in tags or not cli_tags(registries[1])
+    registries[0].corrupt(hex_, good)
+    cli("pull", ref, "-o", tmp_path / "out")
+
+
+def cli_tags(there: Registry) -> list[str]:
+    """Tags of rotten/app as the registry's disk has them."""
+    folder = there.data / "docker/registry/v2/repositories/rotten/app/_manifests/tags"
+    return [each.name for each in folder.iterdir()] if folder.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "what"),
+    [
+        (("push", "nothing", "r.io/a"), 2, "nothing is named 'nothing'"),
+        (("push", "./none", "r.io/a"), 2, "there is no image at none"),
+        (("push", "{layout}", "UPPER"), 2, "not an image reference"),
+        (("push", "{layout}", "r.io/a:b:c"), 2, "not an image reference"),
+        (("pull", "{host}/none/such"), 2, "there is no image"),
+        (("pull", "{host}/a@sha256:12"), 2, "not a digest"),
+        (("pull", "127.0.0.1:1/a", "--insecure-registry", "127.0.0.1:1"), 3, "cannot reach"),
+        (("pull", "r.io/a", "--insecure-registry", "r.io"), 2, "will not speak plain http"),
+        (("copy", "{host}/a:1", "{host}/b@sha256:" + "0" * 64), 2, "cannot copy to"),
+        (("copy", "--all-tags", "{host}/none/such", "oci:x"), 2, "has no tag"),
+        (("mirror", "none.yaml"), 2, "there is no mirror file"),
+    ],
+)
+def test_requests_that_are_wrong(
+    args: tuple[str, ...], code: int, what: str,
+    registries: tuple[Registry, Registry], layout: Path, cli: Any, tmp_path: Path,
+) -> None:  # fmt: skip
+    host = registries[0].host
+    given = [each.format(host=host, layout=layout) for each in args]
+    told = cli(*given, code=code, cwd=tmp_path)
+    assert told["errors"][0]["what"].startswith(what) or what in told["errors"][0]["what"]
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "store"])

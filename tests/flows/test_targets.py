@@ -54,6 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("app", "out/app"),
         ("app:2", "out/app:2"),
         ("odd:name", "odd:name"),
+        ("oci:app", "app"),
     ],
 )
 def test_places(here: Path, text: str, wanted: str) -> None:
@@ -64,14 +65,25 @@ def test_places(here: Path, text: str, wanted: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nothing", "oci:", "a\0b", "./a@sha256:1", "r.io/UPPER", "r.io/a:", "http://r.io/a"],
+    [
+        "",
+        "nothing",
+        "oci:",
+        "a\0b",
+        "./a@sha256:1",
+        "r.io/UPPER",
+        "r.io/a:",
+        "http://r.io/a",
+        "a" * 5000,
+        "a" * 300 + "/b",
+    ],
 )
 def test_no_places(text: str) -> None:
     with pytest.raises(SpecError):
         parse_place(text)
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=40))
+@given(st.text(st.characters(codec="utf-8"), max_size=400))
 def test_no_text_breaks_it(text: str) -> None:
     try:
         place = parse_place(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -215,6 +216,24 @@ def test_annotations_that_lie(layout: Path, annotations: dict[str, str], why: st
     with pytest.raises(UntrustedError, match="list of artifacts") as caught, open_layout(layout):
         pass
     assert why in caught.value.why
+
+
+def test_documents_of_a_gigabyte(layout: Path) -> None:
+    """Refused by their size, before they are read."""
+    with open_layout(layout, write=True) as repository:
+        image = put_image(repository, LAYER, tag="1")
+    os.truncate(layout / "blobs/sha256" / image.digest.hex, 1 << 30)
+    with open_layout(layout) as repository:
+        with pytest.raises(UntrustedError, match="is not what it promises"):
+            repository.manifest(image)
+        assert not repository.has(image)
+    os.truncate(layout / "index.json", 1 << 30)
+    with (
+        pytest.raises(UntrustedError, match="cannot read the image") as caught,
+        open_layout(layout),
+    ):
+        pass
+    assert "1,073,741,824 bytes" in caught.value.why
 
 
 def test_places_that_are_none(tmp_path: Path) -> None:

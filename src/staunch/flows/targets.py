@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,34 +69,39 @@ def parse_place(text: str, *, default_tag: str = "latest") -> Place:
     """
     prefix = next((each for each in _PREFIXES if text.startswith(each)), "")
     rest = text[len(prefix) :]
-    if prefix == "docker://":
-        return Place(Reference.parse(rest, default_tag=default_tag))
     if not rest or "\0" in rest:
         raise _nothing(text)
-    path = prefix or rest.startswith(("/", "./", "../")) or rest in (".", "..")
-    found = _in_files(rest) if path or "://" not in rest else None
-    if found and found.path and (path or found.path.exists()):
+    if prefix == "docker://":
+        return Place(Reference.parse(rest, default_tag=default_tag))
+    if prefix or rest in (".", "..") or rest.startswith(("/", "./", "../")):
+        return _in_files(rest, (Path(),))
+    found = _in_files(rest, (Path(), _OUT) if "/" not in rest else (Path(),))
+    if found.path is not None and _exists(found.path):
         return found
-    if "/" not in rest and "." not in rest and ":" not in rest and "@" not in rest:
+    if not re.search(r"[/.:@]", rest):
         raise _nothing(text)
     return Place(Reference.parse(rest, default_tag=default_tag))
 
 
-def _in_files(text: str) -> Place:
+def _in_files(text: str, folders: Sequence[Path]) -> Place:
     """A path, with the tag or digest behind it unless a file of that whole name exists."""
-    for base in (text, str(_OUT / text)) if "/" not in text else (text,):
-        if Path(base).exists():
-            return Place(path=Path(base))
+    for folder in folders:
+        if _exists(folder / text):
+            return Place(path=folder / text)
     head, at, digest = text.partition("@sha256:")
     name, colon, tag = head.rpartition(":")
     if not colon or not _TAG.fullmatch(tag):
         name, tag = head, ""
-    for base in (name, str(_OUT / name)) if "/" not in name else (name,):
-        if Path(base).exists():
-            break
-    else:
-        base = name
-    return Place(path=Path(base), tag=tag, digest=Digest.from_hex(digest) if at else None)
+    there = [folder / name for folder in folders if _exists(folder / name)]
+    path = there[0] if there else folders[0] / name
+    return Place(path=path, tag=tag, digest=Digest.from_hex(digest) if at else None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from staunch.adapters.registry import Registries
+from staunch.adapters.registry.connections import Connections
+from staunch.adapters.registry.exchange import BrokenError, Exchange
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.flows.mirror import Removing
 from staunch.formats import oci
@@ -731,6 +733,16 @@ def test_a_dead_registry_is_found_out_once(tmp_path: Path) -> None:
         repository.resolve("x")
     assert "did not answer before" in caught.value.why
     registries.close()
+
+
+def test_one_refused_connection_in_an_upload_is_not_the_end() -> None:
+    """Whoever asks ``once`` tries again himself: the host is not given up for all."""
+    connections = Connections({}, user_agent="t", insecure=["127.0.0.1:1"])
+    exchange = Exchange(connections, first_pause_s=0.001)
+    for _ in range(3):
+        with pytest.raises(BrokenError, match="cannot reach"):
+            exchange.send("PUT", "http://127.0.0.1:1/x", headers={}, good=(200,), once=True)
+    connections.close()
 
 
 def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

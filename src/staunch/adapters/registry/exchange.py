@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Body", "BrokenError", "Exchange", "origin", "refusal"]
 
+_CONNECTS = 3  # tries while a host cannot even be connected to
 _ERROR_BYTES = 64 * limits.KIB
 _MEND = "check network, proxy (`https_proxy`, `no_proxy`) and registry, then try again"
 _LOGIN = "log in (`docker login`, `podman login`) as somebody who may"
@@ -190,7 +191,7 @@ class Exchange:
                 trouble = _broken(url, cause(e))
                 if isinstance(e, httpx2.UnsupportedProtocol | httpx2.ProxyError):
                     raise trouble from e
-                if silent and attempt >= min(tries, 3):
+                if silent and not once and attempt >= min(tries, _CONNECTS):
                     self._unreachable.failed(origin(url)[1], cause(e), silent=True)
                     raise trouble from e
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as e:
