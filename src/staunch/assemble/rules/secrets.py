@@ -14,7 +14,7 @@ from staunch.model.spec import ImageSpec
 
 _WINDOW = limits.MIB
 _OVERLAP = 4 * limits.KIB  # longer than the first line of a key, and than most tokens
-_REMEMBERED = 4 * limits.MIB  # larger files that held none are not searched again
+_REMEMBERED = 256 * limits.KIB  # larger files that held none are not searched again
 _A_KEY = ("a private key", PRIVATE_KEY)
 _KEY_FILE = re.compile(r".*\.(pem|key|p8|pkcs8)", re.IGNORECASE)
 
