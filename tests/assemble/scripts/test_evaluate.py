@@ -395,5 +395,17 @@ def test_sed_that_prints_what_it_changed() -> None:
         conf,
     )
     assert (made.text("none"), made.text("port")) == ("", "22\n")
+    several = image(
+        "sed -E -n -e 's/[[:space:]]+/ /g' -e 's/t/T/' -e 's/^PorT //p' /etc/conf > /port\n"
+        "printf 'a\\nb\\n' | sed -e 's/a/b/' -e 's/b/c/' > /both\n",
+        {"etc/conf": "Port  22\nport 3\n"},
+    )
+    assert (several.text("port"), several.text("both")) == ("22\n", "c\nc\n")
+    for script in (
+        "sed -n -e 's/a/b/p' -e 's/b/c/p' /etc/conf",
+        "sed -i -e s/a/b/ -e s/b/c/ /etc/conf",
+    ):
+        why = image(script, conf).note("thing").why
+        assert why.startswith("it calls sed with other options")
     note = image("x=$(sed -n 's/^port //Ip' /etc/conf)", conf).note("thing")
     assert note.why.startswith("it edits by")

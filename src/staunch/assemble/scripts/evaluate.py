@@ -383,7 +383,7 @@ class Shell(Expanding):
         # a path to a program: by its name, when it lies where programs lie
         if (
             "/" in name and posixpath.dirname(name).lstrip("/") in PROGRAM_FOLDERS
-        ) or name.startswith("/usr/lib/"):
+        ) or name.startswith(("/usr/lib/", "/lib/")):
             name = posixpath.basename(name)
         handler = self.commands.get(name) or self.commands.get(_VERSIONED.sub("", name))
         if handler is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
+from itertools import pairwise
 
 from staunch.assemble.scripts.evaluate import Shell
 from staunch.assemble.scripts.options import options
@@ -214,9 +216,41 @@ def _characters(word: str) -> str:
     )
 
 
+def _sed_in_turn(shell: Shell, arguments: list[str], scripts: list[str]) -> int:
+    """Several scripts: each line goes through them in turn, so whole texts may, too.
+
+    With ``-n`` the last one alone may print.
+    """
+    rest = [
+        word
+        for position, word in enumerate(arguments)
+        if word != "-e" and (position == 0 or arguments[position - 1] != "-e")
+    ]
+    flags = [word for word in rest if word.startswith("-")]
+    quiet = "-n" in flags
+    if not set(flags) <= {"-n", "-E", "-r"} or any(each.endswith("p") for each in scripts[:-1]):
+        raise Unknowable("it calls sed with other options")
+    flags = [flag for flag in flags if flag != "-n"]
+    text = _input(shell, [word for word in rest if not word.startswith("-")])
+    kept = shell.stdin
+
+    def edit(script: str, *more: str) -> None:
+        shell.stdin = text
+        shell.status = sed(shell, [*flags, *more, "-e", script])
+
+    for script in scripts[:-1]:
+        text = shell.captured(partial(edit, script))
+    edit(scripts[-1], *(["-n"] if quiet else []))
+    shell.stdin = kept
+    return shell.status
+
+
 @command("sed", group=_GROUP)
 def sed(shell: Shell, arguments: list[str]) -> int:
-    """One ``s`` or ``d`` command over the input."""
+    """``s`` and ``d`` commands over the input, one after the other."""
+    scripts = [after for word, after in pairwise(arguments) if word == "-e"]
+    if len(scripts) > 1:
+        return _sed_in_turn(shell, arguments, scripts)
     given, words = options(arguments, valued="e")
     script = given.get("e") or (words.pop(0) if words else "")
     if not set(given) <= {"e", "E", "r", "n"}:
