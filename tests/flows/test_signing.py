@@ -274,6 +274,35 @@ def test_blobs_that_are_not_what_they_promise_are_damage(repository, image):
     assert "does not hold what it promises" in reasons(done)
 
 
+class _Patchy(MemoryRepository):
+    """Answers for everything but what is ``lost``."""
+
+    lost = frozenset()
+
+    def _checked(self, descriptor, data):
+        if descriptor.digest in self.lost:
+            raise UndecidedError("no answer", why="503", mend="")
+        return super()._checked(descriptor, data)
+
+
+def test_what_cannot_be_fetched_is_unknown_and_does_no_harm_beside_what_holds():
+    repository = _Patchy()
+    image = put_image(repository, b"x")
+    sign(repository, image)
+    referrer = repository.referrers(image.digest)[0].descriptor
+    blob = oci.parse_manifest(repository.manifest(referrer)).layers[0].digest
+    tag = repository.tagged[tag_of(image.digest, "sig")]
+    for one in (referrer.digest, blob, tag):
+        repository.lost = {one}
+        done = verify(repository, image)
+        assert done.verdict == Passed()
+        assert "no answer: 503" in str(done.checks[0].notes)
+    repository.lost = {blob, tag}
+    done = verify(repository, image)
+    assert isinstance(done.verdict, Unknown)
+    assert "no answer: 503" in reasons(done)
+
+
 def test_a_blob_of_too_many_bytes_is_not_read(repository, image):
     config = put_bytes(repository, "application/vnd.oci.empty.v1+json", b"{}")
     huge = Descriptor(sigstore_bundle.MEDIA_TYPE, Digest.of(b"x"), 1 << 30)

@@ -26,7 +26,15 @@ from staunch.model.digest import Digest
 from staunch.model.verdict import Passed, Refused, Unknown, Verdict
 from staunch.ports import IdentityVerifier
 
-__all__ = ["SIGNATURE_TYPE", "Damaged", "Evidence", "Judged", "SimpleSignature", "judge"]
+__all__ = [
+    "SIGNATURE_TYPE",
+    "Damaged",
+    "Evidence",
+    "Judged",
+    "SimpleSignature",
+    "Unreached",
+    "judge",
+]
 
 SIGNATURE_TYPE = "https://sigstore.dev/cosign/sign/v1"  # a statement that only says "signed"
 
@@ -49,11 +57,18 @@ class Damaged:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreached:
+    """Something that is named and could not be fetched."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One piece, and where it was found."""
 
     place: str
-    content: SimpleSignature | Envelope | Bundle | Damaged
+    content: SimpleSignature | Envelope | Bundle | Damaged | Unreached
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,8 @@ class _Judge:
             match content:
                 case Damaged(why):
                     return Judged(each.place, "", Refused((why,)), damaged=True)
+                case Unreached(why):
+                    return Judged(each.place, "", Unknown((why,)))
                 case SimpleSignature():
                     return self._simple(each.place, content)
                 case Envelope():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from staunch.attest.evidence import Damaged, Evidence, SimpleSignature
+from staunch.attest.evidence import Damaged, Evidence, SimpleSignature, Unreached
 from staunch.errors import SpecError, UndecidedError, UntrustedError
 from staunch.flows.signing import KEY_HINT, tag_of
 from staunch.formats import dsse, oci, sigstore_bundle, simple_signing
@@ -22,8 +22,8 @@ _TYPES: Final = (sigstore_bundle.MEDIA_TYPE, dsse.MEDIA_TYPE, simple_signing.MED
 def find_evidence(repository: Repository, digest: Digest) -> tuple[Evidence, ...]:
     """Everything signed that is said about ``digest``, referrers first.
 
-    A piece that cannot be read is given as ``Damaged``, so that a signature that is whole still
-    counts.
+    A piece that cannot be read is given as ``Damaged``, one that cannot be fetched as ``Unreached``,
+    so that a signature that is whole still counts.
 
     Raises:
         UndecidedError: the repository cannot be asked, or holds more than is looked at.
@@ -61,6 +61,9 @@ def _of_manifest(
     except (UntrustedError, SpecError) as e:
         yield Evidence(place, Damaged(f"{e.what}: {e.why}"))
         return
+    except UndecidedError as e:
+        yield Evidence(place, Unreached(f"{e.what}: {e.why}"))
+        return
     layers = [each for each in manifest.layers if each.media_type in _TYPES]
     if layers and subject is not None and manifest.subject != subject:
         reason = f"its subject is {manifest.subject}; this image is {subject}"
@@ -72,6 +75,8 @@ def _of_manifest(
             yield Evidence(where, _content(repository, layer))
         except UntrustedError as e:
             yield Evidence(where, Damaged(f"{e.what}: {e.why}"))
+        except UndecidedError as e:
+            yield Evidence(where, Unreached(f"{e.what}: {e.why}"))
 
 
 def _content(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import sys
 from datetime import timedelta
 
 import pytest
 
+from staunch.adapters.signers.files import load_key
 from staunch.apps.cli import signing
 from staunch.attest.provenance import LOCAL_BUILDER
 from staunch.errors import SpecError
 from staunch.flows.signing import Scheme
 from staunch.formats.public_key import PublicKey
+from tests.support.cli import Staunch
 from tests.support.signing import new_signer, public
 
 KEY = new_signer()
@@ -27,6 +33,29 @@ def test_key_generate_and_show(staunch, tmp_path):
     assert "will not overwrite" in again.err
     wrong = staunch("key", "show", "rel.key", cwd=tmp_path, code=2, COSIGN_PASSWORD="wp")
     assert "the passphrase is wrong" in wrong.err
+
+
+def test_a_passphrase_is_asked_for_twice_at_a_terminal(tmp_path):
+    """A real terminal; what is typed is not shown."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.environ.pop("COSIGN_PASSWORD", None)
+        os.execv(sys.executable, Staunch(tmp_path).argv("key", "generate", "-o", "rel"))
+    said = b""
+    for _ in range(2):
+        while not said.endswith(b": "):  # the blank comes once echoing is off
+            said += os.read(terminal, 1000)
+        os.write(terminal, b"typed\n")
+        said += b"\n"
+    with contextlib.suppress(OSError):  # the terminal is gone when the child is
+        while piece := os.read(terminal, 1000):
+            said += piece
+    assert os.waitpid(child, 0)[1] == 0, said
+    os.close(terminal)
+    assert b"passphrase" in said
+    assert b"typed" not in said
+    assert load_key(tmp_path / "rel.key", lambda: b"typed").public_key
 
 
 def test_passphrases(tmp_path, monkeypatch):
