@@ -163,7 +163,7 @@ def test_the_rules_have_their_values() -> None:
 
 
 def test_a_feed_given_twice_in_one_change(tmp_path: Path) -> None:
-    """The later one counts; single records are joined."""
+    """Records of all its files count, the later where two have one key."""
     first = write(tmp_path / "1", {"a.json": osv("A-1", affects("x", "introduced 0"))})
     second = write(tmp_path / "2", {"b.json": osv("A-2", affects("y", "introduced 0"))})
     db = tmp_path / "a.db"

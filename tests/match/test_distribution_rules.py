@@ -454,3 +454,18 @@ def test_kernel_headers_hold_no_code_of_the_kernel(tmp_path: Path) -> None:
     headers = next(each for each in matched.findings if each.package.name == "linux-libc-dev")
     assert headers.evidence[-1].rule == "headers-only"
     assert headers.state is State.AFFECTED
+
+
+def test_a_feed_in_several_files_is_one(tmp_path: Path) -> None:
+    samples = [
+        DATA / "debian" / f"tracker-sample-{name}.json" for name in ("vunnel", "vulnerablecode")
+    ]
+    db = database(tmp_path, debian_tracker=tuple(samples))
+    packages = (
+        deb("librsync1", "0.9.7-10", "librsync"),
+        deb("libjs-prototype", "1.5", "prototypejs"),
+    )
+    assert set(states(run(db, *packages, distribution=BUSTER))) >= {
+        "CVE-2014-8242",
+        "CVE-2008-7220",
+    }

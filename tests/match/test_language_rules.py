@@ -47,7 +47,7 @@ def test_a_real_finding_carries_its_evidence(real: Path) -> None:
         "PYSEC-2023-74",
         "pypi-name",
     )
-    assert evidence.installed == "2.30.0"
+    assert (evidence.installed, evidence.compared) == ("2.30.0", "2.31.0")
     assert found.published == "2023-05-26T18:15:00Z"
     assert "https://github.com/psf/requests/releases/tag/v2.31.0" in found.references
 

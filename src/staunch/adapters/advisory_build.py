@@ -151,6 +151,8 @@ class Change:
         try:
             feed, broken = self._take(reading)
             feed = replace(feed, digest=digest, retrieved=retrieved, source=source)
+            if feed.name in self._feeds:
+                feed = _together(self._feeds[feed.name][0], feed)
             if not accept:
                 _check(reading, feed, self._old.get(feed.name) if reading.whole else None)
             if check is not None:
@@ -266,7 +268,7 @@ class Change:
             self._store(batch, marker, seen)
         name = reading.feed.name or seen.name(reading.feed.format)
         if name in self._feeds:
-            self._drop_earlier(name, marker, whole=reading.whole)
+            self._drop_earlier(name, marker)
         for table in ("record", "single"):
             self._db.execute(f"UPDATE {table} SET feed = ? WHERE feed = ?", (name, marker))  # noqa: S608  our own names
         feed = replace(
@@ -280,17 +282,14 @@ class Change:
         )
         return feed, seen.broken
 
-    def _drop_earlier(self, name: str, marker: str, *, whole: bool) -> None:
-        """A feed given twice in one change: the later one counts, or its records do."""
+    def _drop_earlier(self, name: str, marker: str) -> None:
+        """A feed given in several files: later records replace earlier ones of the same key."""
         for table in ("record", "single"):
-            keys = "1" if whole else f"key IN (SELECT key FROM {table} WHERE feed = ?)"  # noqa: S608  our own names
-            values = (name,) if whole else (name, marker)
-            gone = f"SELECT id FROM record WHERE feed = ? AND {keys}"  # noqa: S608  our own names
+            same = f"key IN (SELECT key FROM {table} WHERE feed = ?)"  # noqa: S608  our own names
             if table == "record":
-                self._db.execute(f"DELETE FROM fact WHERE record IN ({gone})", values)  # noqa: S608  our own names
-            self._db.execute(f"DELETE FROM {table} WHERE feed = ? AND {keys}", values)  # noqa: S608  our own names
-        if whole:
-            self._db.execute("DELETE FROM broken WHERE feed = ?", (name,))
+                gone = f"SELECT id FROM record WHERE feed = ? AND {same}"  # noqa: S608  our own names
+                self._db.execute(f"DELETE FROM fact WHERE record IN ({gone})", (name, marker))  # noqa: S608  our own names
+            self._db.execute(f"DELETE FROM {table} WHERE feed = ? AND {same}", (name, marker))  # noqa: S608  our own names
 
     def _count(self, name: str) -> int:
         query = "SELECT (SELECT count(*) FROM record WHERE feed = ?) + (SELECT count(*) FROM single WHERE feed = ?)"
@@ -562,6 +561,22 @@ def _joined(out: sqlite3.Connection, number: int, old: Feed, new: Feed) -> Feed:
         partial=new.partial if old.partial else "",
         records=count,
         broken=old.broken + new.broken,
+    )
+
+
+def _together(one: Feed, other: Feed) -> Feed:
+    """A feed that came in several files."""
+    both = hashlib.sha256(f"{one.digest}\n{other.digest}\n".encode()).hexdigest()
+    sources = dict.fromkeys([*one.source.split(", "), *other.source.split(", ")])
+    return replace(
+        other,
+        covers=tuple(sorted({*one.covers, *other.covers})),
+        digest=f"sha256:{both}",
+        retrieved=min(one.retrieved, other.retrieved),
+        newest=max(one.newest, other.newest),
+        source=", ".join(list(sources)[:3]),
+        partial=other.partial if one.partial else "",
+        broken=one.broken + other.broken,
     )
 
 

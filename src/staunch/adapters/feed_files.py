@@ -135,7 +135,8 @@ def _shown(name: str) -> str:
 
 
 def _changed(status: os.stat_result) -> str:
-    return datetime.fromtimestamp(int(status.st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The day of the last change: finer, copies of one feed would give databases that differ."""
+    return datetime.fromtimestamp(int(status.st_mtime), UTC).strftime("%Y-%m-%dT00:00:00Z")
 
 
 def _unreadable(path: Path, error: OSError) -> HostError:

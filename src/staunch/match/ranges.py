@@ -56,19 +56,21 @@ def judge(fact: Affected, version: str, purl_type: str, *, without_epoch: bool =
         return Judged(fact.state)
     if not version:
         return Judged(State.UNDETERMINED, note="the installed version is not known")
-    if _listed(fact, version, purl_type):
-        return Judged(
-            State.AFFECTED, _next_fix(fact, version, purl_type), version, "listed by name"
-        )
+    listed = _listed(fact, version, purl_type)
     if not fact.ranges:
+        if listed:
+            return Judged(State.AFFECTED, compared=version, note="listed by name")
         if fact.versions:
             return Judged(State.NOT_AFFECTED, note="not among the versions listed")
         return Judged(State.AFFECTED, note="every version")
     try:
-        installed = _Installed(version, purl_type, without_epoch=without_epoch)
+        judged = _over(fact, _Installed(version, purl_type, without_epoch=without_epoch))
     except SpecError as error:
-        return Judged(State.UNDETERMINED, compared=_last(fact), note=error.why)
-    return _over(fact, installed)
+        judged = Judged(State.UNDETERMINED, compared=_last(fact), note=error.why)
+    if listed and judged.state is not State.AFFECTED:
+        fixed = _next_fix(fact, version, purl_type)
+        return Judged(State.AFFECTED, fixed, version, "listed by name")
+    return judged
 
 
 def _listed(fact: Affected, version: str, purl_type: str) -> bool:

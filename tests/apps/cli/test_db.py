@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from staunch.apps.cli.commands import db as verb
@@ -69,3 +70,20 @@ def test_update_from_an_address(tmp_path: Path) -> None:
     assert "no feed 'x'" in staunch("db", "update", "--db", db, "--feed", "x", code=2).err
     wrong = staunch("db", "update", "--db", db, "--source", "x", code=2).err
     assert "FORMAT=URL is wanted" in wrong
+
+
+def test_copies_of_a_feed_give_the_same_database(tmp_path: Path) -> None:
+    staunch = Staunch(tmp_path / "store")
+    for name, second in (("one", 1_790_000_001), ("other", 1_790_000_099)):
+        copy = tmp_path / name / "main.json"
+        copy.parent.mkdir()
+        copy.write_bytes((DATA / "alpine-secdb" / "v3.11" / "main.json").read_bytes())
+        os.utime(copy, (second, second))
+        staunch("db", "import", "--db", tmp_path / f"{name}.db", "--format", "secdb", copy)
+    assert (tmp_path / "one.db").read_bytes() == (tmp_path / "other.db").read_bytes()
+    staunch(
+        "db", "import", "--db", tmp_path / "x.db", "--format", "secdb", tmp_path / "one",
+        SOURCE_DATE_EPOCH="1700000000",
+    )  # fmt: skip
+    status = staunch("db", "status", "--db", tmp_path / "x.db", "--json", code=3).document
+    assert status["feeds"][0]["retrieved"] == "2023-11-14T22:13:20Z"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def command() -> None:
     "--retrieved",
     metavar="TIME",
     default="",
-    help="When they were got (RFC 3339). Default: when the newest file was last changed.",
+    help="When they were got (RFC 3339). Default: the day the newest file was last changed, "
+    "or $SOURCE_DATE_EPOCH.",
 )
 @click.option(
     "--accept", is_flag=True, help="Take a feed although it shrank by a fifth or went back in time."
@@ -81,9 +83,12 @@ def import_(
         return
     from staunch.adapters.advisory_build import change
     from staunch.adapters.advisory_db import default_path
+    from staunch.adapters.clock import SystemClock
     from staunch.adapters.feed_files import feed_files
     from staunch.flows.advisories import import_feeds
 
+    if not retrieved and os.environ.get("SOURCE_DATE_EPOCH"):
+        retrieved = SystemClock().now().isoformat()
     where, when = path or default_path(), _moment(retrieved)
     with feed_files(paths) as (files, folder), change(where) as changing:
         feeds = import_feeds(
