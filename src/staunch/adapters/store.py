@@ -142,10 +142,12 @@ class FileStore:
         return FileStore(self.root, careful=True)
 
     def put(self, data: bytes) -> Digest:
-        """Store small bytes as a blob."""
-        with self.create() as pending:
-            pending.write(data)
-        return self.digest_of(pending)
+        """Store small bytes as a blob, unless they are there."""
+        digest = Digest.of(data)
+        if self.blob(digest) is None:
+            with self.create() as pending:
+                pending.write(data)
+        return digest
 
     @contextmanager
     def create(self) -> Iterator[Pending]:
@@ -451,17 +453,15 @@ class FileStore:
             pending.close()
 
     def _commit(self, pending: PendingFile, target: Path) -> None:
-        """Sync, rename, sync the folder: whole and lasting, or absent."""
+        """Sync and rename: whole, or absent.
+
+        The folder is not synced: a rename that a power cut undoes leaves an entry that is absent.
+        """
         with host(f"write {target}"):
             make_folder(target.parent)
             os.fchmod(pending.fd, 0o600)
             os.fsync(pending.fd)
             pending.path.rename(target)
-            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
             # what was written a moment ago could be changed again within the clock's tick, unseen
             status = os.fstat(pending.fd)
             if time.time_ns() - status.st_mtime_ns > _TICK_NS:
