@@ -21,7 +21,7 @@ from staunch.assemble.segment_store import facts, find_facts, find_segment
 from staunch.assemble.segment_write import write_segment
 from staunch.assemble.workers import Workers
 from staunch.errors import LostError, SpecError
-from staunch.formats import chunked, tarheader
+from staunch.formats import chunked, estargz, tarheader
 from staunch.formats.encoder import Encoder
 from staunch.model import limits
 from staunch.model.digest import Digest
@@ -38,6 +38,7 @@ __all__ = ["WrittenLayers", "write_layer", "write_layers"]
 _RECORD = "layer"
 _GROUP_BYTES = limits.BLOCK  # unpacked bytes inflated by one piece of work
 _IN_FLIGHT_BYTES = 32 * limits.MIB
+_LANDMARK = b"\x0f" + tarheader.padding(1)  # eStargz: the payload of its landmark file
 
 T = TypeVar("T")
 ReaderOf = Callable[[str], PartReader]
@@ -155,7 +156,7 @@ class _Run:
         """Look up, write missing segments (largest first), then assemble missing layers."""
         known = [self._known(plan) for plan in plans]
         todo = {
-            plan.key: _Todo(plan, _primed(plan))
+            plan.key: _Todo(plan, _primed(plan, self._encoder))
             for plan, layer in zip(plans, known, strict=True)
             if layer is None
         }
@@ -274,6 +275,8 @@ class _Run:
                 end = chunked.trailer(join.rows, pending.size, self._encoder.compress)
                 pending.write(end.data)
                 annotations = end.annotations
+            elif self._encoder.name == "estargz":
+                annotations = ((estargz.TOC_DIGEST, join.toc), (estargz.SIZE, str(raw_size)))
             size = pending.size
         digest = self._store.digest_of(pending)
         layer = Layer(
@@ -327,11 +330,13 @@ def _soonest(
     ]
 
 
-def _primed(plan: LayerPlan) -> _Hash:
-    """The diff_id's state after the layer's directories."""
+def _primed(plan: LayerPlan, encoder: Encoder) -> _Hash:
+    """The diff_id's state after the layer's directories (eStargz: and its landmark)."""
     state = hashlib.sha256()
     for entry in plan.directories:
         state.update(tarheader.header(entry))
+    if encoder.name == "estargz":
+        state.update(tarheader.header(estargz.LANDMARK) + _LANDMARK)
     return state
 
 
@@ -352,6 +357,7 @@ class _Join:
         self._queue: deque[tuple[int, Future[bytes]]] = deque()
         self._in_flight = 0
         self.rows: list[chunked.Row] = []
+        self.toc = ""  # digest of the table of contents, once it is written (eStargz)
 
     def diff_id(self) -> str:
         return self._state.hexdigest()
@@ -365,17 +371,36 @@ class _Join:
             self._segment(segment, blob, record, hashed=number == 0 and self._todo.tapped)
             raw_size += segment.raw_size
         self._drain(-1)
-        self._pending.write(self._encoder.compress(tarheader.END))
-        self._state.update(tarheader.END)
-        return raw_size + len(tarheader.END)
+        return raw_size + self._end()
+
+    def _end(self) -> int:
+        if self._encoder.name != "estargz":
+            self._pending.write(self._encoder.compress(tarheader.END))
+            self._state.update(tarheader.END)
+            return len(tarheader.END)
+        table = estargz.toc(self.rows)
+        self.toc = str(Digest.of(table))
+        tar, member = estargz.closing(table, self._encoder.compress)
+        self._state.update(tar)
+        self._pending.write(member + estargz.footer(self._pending.size))
+        return len(tar)
 
     def _directories(self, entries: Sequence[Entry]) -> int:
         headers = [tarheader.header(entry) for entry in entries]
         self.rows.extend(map(chunked.Row, entries, headers))
+        landmark = self._encoder.name == "estargz"
+        if landmark:
+            headers.append(tarheader.header(estargz.LANDMARK))
         data = b"".join(headers)
         for at in range(0, len(data), limits.BLOCK):
             self._pending.write(self._encoder.compress(data[at : at + limits.BLOCK]))
-        return len(data)
+        if not landmark:
+            return len(data)
+        start = self._pending.size
+        self._pending.write(self._encoder.compress(_LANDMARK))
+        place = chunked.Payload(start, self._pending.size, 0)
+        self.rows.append(chunked.Row(estargz.LANDMARK, headers[-1], place))
+        return len(data) + len(_LANDMARK)
 
     def _segment(
         self, plan: SegmentPlan, blob: Blob, record: SegmentRecord, *, hashed: bool

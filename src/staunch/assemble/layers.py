@@ -79,7 +79,7 @@ def plan_layers(assembled: Assembled, encoder: Encoder) -> tuple[LayerPlan, ...]
 def _plan(
     name: str, encoder: Encoder, below: tuple[Entry, ...], segments: tuple[SegmentPlan, ...]
 ) -> LayerPlan:
-    state = hashlib.sha256(_FORMAT + encoder.id.encode() + b"\n")
+    state = hashlib.sha256(_FORMAT + (encoder.id + encoder.form).encode() + b"\n")
     for entry in below:
         state.update(tarheader.header(entry))
     state.update(b"segments\n")

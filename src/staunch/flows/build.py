@@ -18,6 +18,7 @@ from staunch.assemble.checks import Note, check
 from staunch.assemble.debian import Spools, deb_part, deb_reader
 from staunch.assemble.files import FilesReader, files_parts
 from staunch.assemble.interpreter import interpreter
+from staunch.assemble.layer_files import refuse_taken, with_tables
 from staunch.assemble.layer_write import write_layers
 from staunch.assemble.layers import plan_layers
 from staunch.assemble.payloads import Payloads
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from staunch.flows.signing import Written
 
 Format = Literal["oci-dir", "oci-archive", "docker-archive"]
+Compression = Literal["zstd", "gzip", "estargz"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class BuildOptions:
 
     output: Path
     format: Format = "oci-dir"
-    compression: Literal["zstd", "gzip"] = "zstd"
+    compression: Compression = "zstd"
     tag: str = "latest"
     signing: Signing | None = None
 
@@ -266,6 +268,8 @@ def _platform(
                 spec, platform, parts, tool_parts, wheels, payloads, sources, world
             )
         code = encoder(options.compression)
+        if options.compression == "estargz":
+            refuse_taken(assembled)
         plans = plan_layers(assembled, code)
         notes: tuple[Note, ...] = ()
         files = b""
@@ -288,6 +292,9 @@ def _platform(
                 beside=closing,
             )
         with timings.phase("describe"):
+            if options.compression == "estargz":
+                assembled = with_tables(assembled, written.layers)
+                files = write_file_list(assembled.entries)
             gpu = describe_gpu(spec, wheels, blobs, world.store)
             config = _config(spec, lock, platform, written.layers, wheels, gpu)
             image = write_image(platform, written.layers, config, world.store)

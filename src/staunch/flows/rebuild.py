@@ -11,19 +11,18 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from staunch import __version__
 from staunch.attest.contents import compare_files
 from staunch.attest.provenance import Provenance
 from staunch.attest.verification import Check
-from staunch.flows.build import BuildOptions, build
+from staunch.flows.build import BuildOptions, Compression, build
 from staunch.flows.contents import Layers, describe_change, layers_in, read_contents
 from staunch.flows.diff import compare_config
 from staunch.flows.signed_build import StoreRepository
 from staunch.flows.verify import manifests_of
 from staunch.flows.world import World
-from staunch.formats import oci
+from staunch.formats import estargz, oci
 from staunch.formats.lock import MEDIA_TYPE, parse_lock
 from staunch.model import limits
 from staunch.model.digest import Digest
@@ -148,9 +147,11 @@ def _platform(layers: Layers) -> Platform:
     return Platform.parse(f"{layers.config.os}/{layers.config.architecture}")
 
 
-def _compression(images: dict[Platform, Layers]) -> Literal["zstd", "gzip"]:
-    kinds = {each.media_type for layers in images.values() for each in layers.descriptors}
-    return "gzip" if all(kind.endswith("gzip") for kind in kinds) else "zstd"
+def _compression(images: dict[Platform, Layers]) -> Compression:
+    layers = [each for image in images.values() for each in image.descriptors]
+    if all(estargz.TOC_DIGEST in dict(each.annotations) for each in layers):
+        return "estargz"
+    return "gzip" if all(each.media_type.endswith("gzip") for each in layers) else "zstd"
 
 
 def _explained(platform: Platform, theirs: Layers, ours: Layers) -> Iterator[str]:

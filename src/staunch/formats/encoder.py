@@ -1,4 +1,4 @@
-"""One interface over the two layer encoders, found by name or by the id that a lock carries."""
+"""One interface over the layer encoders, found by name or by the id that a lock carries."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Encoder:
 
     ``id`` is part of every segment key: equal ids promise equal bytes. ``decompress`` takes one
     whole frame and its exact unpacked size, and raises UntrustedError for anything else.
+    ``form`` names what a layer has beside its frames, where two encoders share an id.
     """
 
     name: str
@@ -24,12 +25,19 @@ class Encoder:
     media_type: str
     compress: Callable[[bytes], bytes]
     decompress: Callable[[bytes | memoryview, int], bytes]
+    form: str = ""
 
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+"
 _ENCODERS = {
     "gzip": (
         Encoder("gzip", gzip.ENCODER_ID, f"{_LAYER}gzip", gzip.compress, gzip.decompress),
+        gzip.check_version,
+    ),
+    "estargz": (  # the same segments as gzip's
+        Encoder(
+            "estargz", gzip.ENCODER_ID, f"{_LAYER}gzip", gzip.compress, gzip.decompress, "estargz/1"
+        ),
         gzip.check_version,
     ),
     "zstd": (

@@ -11,7 +11,7 @@ from staunch.apps.cli import options
 from staunch.apps.cli.console import Console, verb
 
 if TYPE_CHECKING:
-    from staunch.flows.build import Format
+    from staunch.flows.build import Compression, Format
 
 
 @verb(
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--compression",
-    type=click.Choice(["zstd", "gzip"]),
+    type=click.Choice(["zstd", "gzip", "estargz"]),
     default="zstd",
     show_default=True,
-    help="Of layers; zstd layers can be pulled in parts (zstd:chunked).",
+    help="Of layers. zstd layers can be pulled in parts (zstd:chunked), estargz ones lazily.",
 )
 @click.option(
     "--profile",
@@ -94,7 +94,7 @@ def command(
     spec: str | None,
     output: Path | None,
     form: Format,
-    compression: str,
+    compression: Compression,
     profile: str | None,
     foundation: str | None,
     platforms: tuple[str, ...],
@@ -148,7 +148,7 @@ def command(
 
         by = None if key == "keyless" else key
         signing = signing_of(signer_of(by, passphrase_file, keyless=by is None))
-    how = BuildOptions(out, form, "gzip" if compression == "gzip" else "zstd", tag, signing)
+    how = BuildOptions(out, form, compression, tag, signing)
     progress = console.progress()
     with world.open_world(
         wanted, store=store, offline=offline, jobs=jobs, progress=progress
