@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from staunch.adapters.http import redact
-from staunch.adapters.registry.exchange import Answer, Body, Exchange, origin, refusal
+from staunch.adapters.registry.exchange import Answer, Body, Exchange, origin, refusal, split
 from staunch.adapters.registry.login import Login, Scopes
 from staunch.errors import UndecidedError
 from staunch.model.digest import Digest
@@ -39,14 +39,17 @@ class Client:
         Raises:
             UndecidedError: it leads nowhere, or where we do not go.
         """
-        url = urljoin(answer.url, place)
-        parts = urlsplit(url)
-        downgraded = answer.url.startswith("https:") and parts.scheme != "https"
-        allowed = self.exchange.connections.permitted(parts.scheme, parts.netloc)
-        if not place or downgraded or not allowed:
+        try:
+            url = urljoin(answer.url, place)
+        except ValueError:
+            url = ""
+        scheme, host = split(url)
+        downgraded = answer.url.startswith("https:") and scheme != "https"
+        if not place or downgraded or not self.exchange.connections.permitted(scheme, host):
             raise UndecidedError(
                 f"{self.host} sends us where we do not go",
-                why=f"{redact(answer.url)} leads to {redact(url) if place else 'nowhere'}",
+                why=f"{redact(answer.url)} leads to "
+                + (f"{scheme}://{host}" if host else repr(place[:80])),
                 mend="tell whoever runs that registry",
             )
         return url

@@ -8,6 +8,7 @@ Client certificates are a host's own: another host, to which it redirects, never
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Connections", "is_loopback"]
 
 _SYSTEM = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+_FOLDER = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]{0,200}")  # a host that names a folder
 _CONNECTIONS = 16
 
 
@@ -71,9 +73,12 @@ class Connections:
         return f"{'http' if host.lower() in self._insecure else 'https'}://{host}"
 
     def permitted(self, scheme: str, host: str) -> bool:
-        """Whether a server may send us there: https, or http to this machine."""
-        return scheme == "https" or (
-            scheme == "http" and bool(self._insecure) and is_loopback(_bare(host))
+        """Whether a server may send us there: https, or http to this machine.
+
+        ``host`` is without port and user: ``localhost:1@evil.example.org`` is not this machine.
+        """
+        return bool(host) and (
+            scheme == "https" or (scheme == "http" and bool(self._insecure) and is_loopback(host))
         )
 
     def client(self, host: str) -> httpx2.Client:
@@ -133,7 +138,7 @@ class Connections:
         config = Path(self._env.get("XDG_CONFIG_HOME") or home / ".config")
         for base in (config / "containers/certs.d", home / ".docker/certs.d", *_SYSTEM):
             folder = base / host
-            if host not in ("", ".", "..") and "/" not in host and folder.is_dir():
+            if _FOLDER.fullmatch(host) and folder.is_dir():
                 yield folder
 
 

@@ -34,7 +34,7 @@ from staunch.model import limits
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Answer", "Body", "BrokenError", "Exchange", "origin", "refusal"]
+__all__ = ["Answer", "Body", "BrokenError", "Exchange", "origin", "refusal", "split"]
 
 _CONNECTS = 3  # tries while a host cannot even be connected to
 _ERROR_BYTES = 64 * limits.KIB
@@ -192,7 +192,7 @@ class Exchange:
                 if isinstance(e, httpx2.UnsupportedProtocol | httpx2.ProxyError):
                     raise trouble from e
                 if silent and not once and attempt >= min(tries, _CONNECTS):
-                    self._unreachable.failed(origin(url)[1], cause(e), silent=True)
+                    self._unreachable.failed(origin(str(e.request.url))[1], cause(e), silent=True)
                     raise trouble from e
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as e:
                 raise _undecided(url, cause(e)) from e
@@ -265,12 +265,27 @@ class Exchange:
 
 
 def origin(url: str) -> tuple[str, str]:
-    """Scheme, and host with its port unless it is the scheme's own."""
+    """Scheme, and host with its port unless it is the scheme's own.
+
+    Raises:
+        httpx2.InvalidURL: it is no URL.
+    """
     import httpx2
 
     parsed = httpx2.URL(url)
     host = parsed.netloc.decode("ascii").lower()
     return parsed.scheme, host
+
+
+def split(url: str) -> tuple[str, str]:
+    """Scheme and bare host of a URL that a server gave; two empty texts where it is none."""
+    import httpx2
+
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError):
+        return "", ""
+    return parsed.scheme, parsed.host
 
 
 def refusal(method: str, answer: Answer) -> UndecidedError | SpecError:

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from staunch.adapters.http import redact
 from staunch.adapters.registry.credentials import Credentials
-from staunch.adapters.registry.exchange import Body, Exchange
+from staunch.adapters.registry.exchange import Body, Exchange, split
 from staunch.errors import UndecidedError, UntrustedError
 from staunch.formats import strict_json
 from staunch.formats.docker_config import Credential
@@ -122,15 +122,14 @@ class Login:
         if credential and credential.registry_token:
             return _Token(credential.registry_token, time.monotonic() + _MOST_LIFE_S)
         realm, service = wanted.get("realm"), wanted.get("service")
-        parts = urlsplit(realm)
         connections = self._exchange.connections
+        scheme, host = split(realm)
         plain = connections.base(self._host).startswith("http:")
-        if not parts.hostname or not (
-            parts.scheme == "https" or (plain and connections.permitted(parts.scheme, parts.netloc))
-        ):
+        if not host or not (scheme == "https" or (plain and connections.permitted(scheme, host))):
             raise UndecidedError(
                 f"cannot log in to {self._host}",
-                why=f"it sends us for a token to {redact(realm)[:200]!r}, which is not https",
+                why=f"it sends us for a token to {host or realm[:80]!r} by {scheme or 'nothing'}, "
+                "which is not https",
                 mend="tell whoever runs that registry",
             )
         if credential and credential.identity_token:
@@ -141,7 +140,7 @@ class Login:
         if credential is not None:
             query += [("account", credential.username), ("client_id", _CLIENT)]
             headers["Authorization"] = _basic(credential)
-        joint = "&" if parts.query else "?"
+        joint = "&" if "?" in realm else "?"
         return self._asked("GET", f"{realm}{joint}{urlencode(query)}", headers)
 
     def _refresh(self, realm: str, service: str, scopes: Scopes, credential: Credential) -> _Token:
