@@ -12,8 +12,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from staunch.apps.cli.main import run
-from staunch.errors import SpecError
-from staunch.flows.witness import check, parse_rules, prove, shipped_rules, witnessed
+from staunch.errors import HostError, SpecError
+from staunch.flows.witness import check, parse_rules, prove, read_rules, shipped_rules, witnessed
 from staunch.formats.cyclonedx_vex import parse_cyclonedx_vex, write_cyclonedx_vex
 from staunch.formats.openvex import parse_openvex, write_openvex
 from staunch.model.vex import Look, VexDocument
@@ -275,6 +275,15 @@ def test_rules_with_faults(old: str, new: str, why: str) -> None:
     assert why in caught.value.why
 
 
+def test_rules_in_files(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_rules([tmp_path / "none.yaml"])
+    assert caught.value.why == "there is no such file"
+    with pytest.raises(HostError, match="cannot read"):
+        read_rules([tmp_path])
+    assert read_rules([]) == shipped_rules()
+
+
 def test_two_rules_of_one_id_and_large_files() -> None:
     text = "rules:\n" + 2 * (
         "  - {id: a, source: {type: deb, name: a}, findings: [CVE-1], justification: component_not_present, impact: i, looks: [{kind: file, pattern: x}], sources: [s]}\n"
@@ -284,6 +293,42 @@ def test_two_rules_of_one_id_and_large_files() -> None:
     assert caught.value.why == "two rules have one id"
     with pytest.raises(SpecError):
         parse_rules(b"#" * (5 << 20), file="r.yaml")
+
+
+def test_scan_replays_what_it_is_given(
+    image: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement made for another image, one whose looks prove nothing, one that holds."""
+    from dataclasses import replace
+
+    from staunch.flows.witness import rebound, replayed
+    from staunch.match.vex import Target, apply_vex
+    from tests.support.findings import finding
+
+    good, bad = image(), image({**base(), "usr/bin/minizip": b"x"})
+    document = proved(good)
+    easy = parse_openvex(write_openvex(document).replace(b"libminizip", b"nothing"), source="easy")
+    for target, given, refused in (
+        (good, document, ""),
+        (bad, document, "its witness does not hold here: file */bin/minizip: usr/bin/minizip"),
+        (good, easy, "no rule at hand asks for what its witness looked for"),
+    ):
+        inventory, checked = check(target, [given], shipped_rules())
+        (after,) = replayed([given], checked)
+        moved = tuple(  # bound to this image, so that only the replay can refuse it
+            replace(each, products=rebound(result, inventory).products)
+            for each, result in zip(after.statements, checked, strict=True)
+        )
+        zlib = next(each for each in inventory.packages if each.name == "zlib1g")
+        (found,) = apply_vex(
+            [finding("CVE-2023-45853", zlib)],
+            moved,
+            Target.of(inventory),
+            inventory.packages,
+            now=NOW,
+        )
+        assert found.vex[0].refused == refused
+        assert found.is_open is bool(refused)
 
 
 def test_the_verbs(

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from staunch.errors import SpecError
+from staunch.errors import HostError, SpecError
 from staunch.flows.inventory import take_inventory
 from staunch.formats.openvex import document_id, named
 from staunch.match.vex import purl_names
@@ -39,6 +39,8 @@ __all__ = [
     "check",
     "parse_rules",
     "prove",
+    "read_rules",
+    "replayed",
     "shipped_rules",
     "witnessed",
 ]
@@ -104,6 +106,28 @@ def shipped_rules() -> tuple[Rule, ...]:
     """The rules that come with Staunch."""
     data = (files("staunch.match") / "witnesses.yaml").read_bytes()
     return parse_rules(data, file="witnesses.yaml")
+
+
+def read_rules(paths: Sequence[Path]) -> tuple[Rule, ...]:
+    """The rules that come with Staunch, and those in files.
+
+    Raises:
+        SpecError: a file is not there, or holds no usable rules.
+        HostError: it cannot be read.
+    """
+    found = [*shipped_rules()]
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                data = file.read(RULES_BYTES + 1)
+        except FileNotFoundError as e:
+            raise _wrong(str(path), "there is no such file") from e
+        except OSError as e:
+            raise HostError(
+                f"cannot read {path}", why=e.strerror or str(e), mend="check its permissions"
+            ) from e
+        found += parse_rules(data, file=str(path))
+    return tuple(found)
 
 
 def parse_rules(data: bytes, *, file: str) -> tuple[Rule, ...]:
@@ -394,6 +418,35 @@ def rebound(checked: Checked, inventory: Inventory) -> VexStatement:
         products=(Product(_image(inventory), tuple(named(each) for each in purls)),),
         witness=replace(witness, image=str(inventory.digest), looks=checked.looks),
     )
+
+
+def replayed(
+    documents: Sequence[VexDocument], checked: Sequence[Checked]
+) -> tuple[VexDocument, ...]:
+    """The documents with what a replay says of their statements.
+
+    A witness that no longer holds, could not be looked for, or that no rule at hand would have
+    made is refuted: the statement stays, and does not count.
+    """
+    results = {id(each.statement): each for each in checked}
+
+    def judged(statement: VexStatement) -> VexStatement:
+        result = results.get(id(statement))
+        return statement if result is None else replace(statement, refuted=_refuted(result))
+
+    return tuple(
+        replace(each, statements=tuple(judged(one) for one in each.statements))
+        for each in documents
+    )
+
+
+def _refuted(result: Checked) -> str:
+    if result.missed:
+        look = result.missed[0]
+        return f"its witness does not hold here: {look.kind} {look.pattern}: {', '.join(look.found[:3]) or 'nothing'}"
+    if result.undecided:
+        return f"its witness could not be replayed: {result.undecided[0].why}"
+    return "" if result.known else "no rule at hand asks for what its witness looked for"
 
 
 # -- a person's word

@@ -86,7 +86,8 @@ def apply_vex(
     """Each finding with the notes of the statements about it, the deciding one first.
 
     The newest statement decides. Two of the same time that disagree decide nothing, one that has
-    expired neither, and malware is cleared by none: such notes say why (``VexNote.refused``).
+    expired neither, nor one whose witness failed, and malware is cleared by none: such notes say why
+    (``VexNote.refused``).
 
     Args:
         findings: in any order, which is kept.
@@ -149,7 +150,9 @@ def _settled(statements: Sequence[VexStatement], notes: Sequence[VexNote]) -> li
 
 def _note(statement: VexStatement, finding: Finding, now: datetime) -> VexNote:
     refused = ""
-    if statement.expires and _moment(statement.expires) <= now:
+    if statement.refuted:
+        refused = statement.refuted
+    elif statement.expires and _moment(statement.expires) <= now:
         refused = f"it expired on {statement.expires}"
     elif finding.malware and statement.status in _CLEARING:
         refused = "malware is not cleared by a statement"

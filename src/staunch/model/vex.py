@@ -87,6 +87,7 @@ class VexStatement:
     ``vulnerability`` and ``aliases`` are ids; ``timestamp`` and ``expires`` RFC 3339 or "";
     ``document`` is the id of the document, ``source`` where we read it. ``judgement`` marks what a
     person decided without a witness; ``signed`` that the document's signature was verified.
+    ``refuted`` says why a replay of its witness failed, "" where it held or was not tried.
     """
 
     vulnerability: str
@@ -104,6 +105,7 @@ class VexStatement:
     source: str = ""
     judgement: bool = False
     signed: bool = False
+    refuted: str = ""
     witness: Witness | None = None
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from staunch.adapters.advisory_db import AdvisoryDatabase
     from staunch.flows.scan import Ground, Taken
     from staunch.model.answer import Answer
+    from staunch.model.platform import Platform
     from staunch.model.verdict import Verdict
-    from staunch.ports import Registries
+    from staunch.ports import Registries, Runner
     from staunch.report.since import Before
 
 _FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "poam")
@@ -111,6 +112,14 @@ _FORMATS = ("table", "json", "sarif", "cyclonedx", "html", "gitlab", "github", "
     help="Believe VEX that is attested on the image, or has FILE.sig beside it, by this public key.",
 )
 @click.option(
+    "--vex-rules",
+    "rule_files",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Rules of your own that witnesses may rest on (docs/vex.md).",
+)
+@click.option(
     "--secrets/--no-secrets",
     default=None,
     help="Look for secrets, which reads every byte. Default: yes, but not in registries.",
@@ -144,6 +153,7 @@ def command(
     names: tuple[str, ...],
     before: str | None,
     vex_keys: tuple[Path, ...],
+    rule_files: tuple[Path, ...],
     explain: str | None,
     insecure: tuple[str, ...],
     jobs: int,
@@ -192,6 +202,9 @@ def command(
         ground = _ground(taken, vex, exceptions, keys, vex_keys, names, tier)
         if vex_keys and _is_image(taken):
             ground = _with_attested(ground, taken, vex_keys, registries)
+        if any(each.witness for document in ground.documents for each in document.statements):
+            progress.step("replaying witnesses")
+            ground = _with_replayed(ground, target, rule_files, chosen, registries, runner)
         progress.step("matching")
         found = answer(taken, db, ground, now=now)
         if explain is not None:
@@ -309,6 +322,30 @@ def _with_attested(
         index=found.descriptor.digest,
         names=(*ground.names, found.repository.name),
     )
+
+
+def _with_replayed(
+    ground: Ground,
+    target: str,
+    rule_files: Sequence[Path],
+    platform: Platform | None,
+    registries: Registries,
+    runner: Runner,
+) -> Ground:
+    """Witnesses looked for again, in the image at hand: nothing is taken on its word."""
+    from dataclasses import replace
+
+    from staunch.flows.witness import check, read_rules, replayed
+
+    _, checked = check(
+        target,
+        ground.documents,
+        read_rules(rule_files),
+        registries=registries,
+        runner=runner,
+        platform=platform,
+    )
+    return replace(ground, documents=replayed(ground.documents, checked))
 
 
 def _earlier(before: str) -> Before | None:

@@ -15,7 +15,7 @@ from staunch.apps.cli.failures import write
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from staunch.flows.witness import Checked, Proof, Rule
+    from staunch.flows.witness import Checked, Proof
     from staunch.model.finding import Finding
     from staunch.model.inventory import Inventory
     from staunch.model.vex import VexDocument
@@ -100,13 +100,13 @@ def prove(
     from staunch.adapters.runner import ProcessRunner
     from staunch.apps.cli.world import open_registries
     from staunch.flows.witness import prove as proved
-    from staunch.flows.witness import witnessed
+    from staunch.flows.witness import read_rules, witnessed
     from staunch.formats.cyclonedx_vex import write_cyclonedx_vex
     from staunch.formats.openvex import write_openvex
     from staunch.model.platform import Platform
 
     now = SystemClock().now()
-    rules = _all_rules(rule_files)
+    rules = read_rules(rule_files)
     console.progress().step(f"looking into {target}")
     with open_registries(insecure=insecure) as registries:
         inventory, proofs = witnessed(
@@ -171,12 +171,12 @@ def check(
     from staunch.apps.cli.world import open_registries
     from staunch.flows.vex import parse_vex
     from staunch.flows.witness import check as checked
-    from staunch.flows.witness import rebound
+    from staunch.flows.witness import read_rules, rebound
     from staunch.formats.openvex import document_id, write_openvex
     from staunch.model.platform import Platform
     from staunch.model.vex import VexDocument
 
-    rules = _all_rules(rule_files)
+    rules = read_rules(rule_files)
     documents = [parse_vex(_read(path), source=str(path)) for path in paths]
     with open_registries(insecure=insecure) as registries:
         inventory, found = checked(
@@ -306,15 +306,6 @@ def judge(
 command.add_command(prove)
 command.add_command(check)
 command.add_command(judge)
-
-
-def _all_rules(paths: Sequence[Path]) -> tuple[Rule, ...]:
-    from staunch.flows.witness import parse_rules, shipped_rules
-
-    return (
-        *shipped_rules(),
-        *(rule for path in paths for rule in parse_rules(_read(path), file=str(path))),
-    )
 
 
 def _findings(inventory: Inventory, database: Path | None, now: datetime) -> tuple[Finding, ...]:
