@@ -13,6 +13,8 @@ from staunch.apps.cli import options, signing
 from staunch.apps.cli.console import Console, verb
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from staunch.apps.cli.rebuilding import Rebuilding
     from staunch.attest.trust import TrustPolicy
     from staunch.attest.verification import Check
@@ -131,7 +133,7 @@ def command(
         rebuilding = Rebuilding(spec, context, profile, store, offline)
     trusted = signing.policy_of(policy, keys, attestations)
     known = signing.identities(trusted)
-    now = SystemClock().now()
+    now = SystemClock({}).now()  # a build's SOURCE_DATE_EPOCH does not make old images young
     with open_registries(insecure=insecure) as registries:
         verifier = _Verifier(trusted, known, now, registries)
         if listed is not None:
@@ -150,7 +152,7 @@ class _Verifier:
         self,
         policy: TrustPolicy,
         identities: IdentityVerifier,
-        now: object,
+        now: datetime,
         registries: Registries,
     ) -> None:
         self._policy, self._identities, self._registries = policy, identities, registries
@@ -201,12 +203,10 @@ class _Verifier:
 
     def _verified(self, place: Place, repository: Repository) -> Verification:
         from dataclasses import replace
-        from datetime import datetime
 
         from staunch.flows.targets import find
         from staunch.flows.verify import resolve, verify_image
 
-        assert isinstance(self._now, datetime)  # noqa: S101 - for mypy: imported late
         named = place.reference
         tag = named.tag if named else place.tag
         digest = named.digest if named else place.digest
