@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from staunch.adapters import advisory_build
+from staunch.adapters import advisory_intake
 from staunch.adapters.advisory_build import change
 from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
 from staunch.adapters.feed_files import feed_files
@@ -159,7 +159,7 @@ def test_where_the_database_is_by_default() -> None:
 
 
 def test_the_rules_have_their_values() -> None:
-    assert (advisory_build.SHRINK, advisory_build.BROKEN) == (0.8, 0.5)
+    assert (advisory_intake.SHRINK, advisory_intake.BROKEN) == (0.8, 0.5)
 
 
 def test_a_feed_given_twice_in_one_change(tmp_path: Path) -> None:

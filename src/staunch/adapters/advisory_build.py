@@ -9,17 +9,14 @@ were added.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import secrets
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 from staunch.adapters.advisory_db import (
     APPLICATION,
@@ -29,28 +26,28 @@ from staunch.adapters.advisory_db import (
     AdvisoryDatabase,
     damaged_database,
 )
+from staunch.adapters.advisory_intake import (
+    EXAMPLES,
+    Seen,
+    batches,
+    check_progress,
+    row_digest,
+    single,
+)
+from staunch.adapters.advisory_merge import MERGE, alias_groups, content_digest, joined, together
 from staunch.errors import HostError, UntrustedError
-from staunch.formats.advisory_rows import advisory_row, affected_row, clean, dump, feed_of, feed_row
+from staunch.formats.advisory_rows import advisory_row, affected_row, clean, feed_of, feed_row
 from staunch.formats.feed_json import parse
 from staunch.model.advisory import (
     Advisory,
     Broken,
-    ContentSet,
-    EpssScore,
     Feed,
     Item,
-    KevEntry,
-    Lifecycle,
     Reading,
-    Support,
 )
 
 __all__ = ["Change", "change"]
 
-SHRINK = 0.8  # a feed with fewer than this share of the records it had is refused
-BROKEN = 0.5  # with more broken records than this share it is no feed
-_EXAMPLES = 50  # broken records that a database tells
-_BATCH = 5000
 _SCRATCH = """
 CREATE TABLE record(id INTEGER PRIMARY KEY, feed TEXT, key TEXT, name TEXT, digest BLOB, body TEXT);
 CREATE TABLE fact(namespace TEXT, package TEXT, record INTEGER, place INTEGER, body TEXT);
@@ -152,9 +149,9 @@ class Change:
             feed, broken = self._take(reading)
             feed = replace(feed, digest=digest, retrieved=retrieved, source=source)
             if feed.name in self._feeds:
-                feed = _together(self._feeds[feed.name][0], feed)
+                feed = together(self._feeds[feed.name][0], feed)
             if not accept:
-                _check(reading, feed, self._old.get(feed.name) if reading.whole else None)
+                check_progress(reading, feed, self._old.get(feed.name) if reading.whole else None)
             if check is not None:
                 check(feed)
             self._db.executemany(
@@ -239,7 +236,7 @@ class Change:
                 ):
                     raise bad_exchange("a record's facts are not of three words")
                 self._number += 1
-                digest = _digest(name, body, *(part for fact in facts for part in fact))
+                digest = row_digest(name, body, *(part for fact in facts for part in fact))
                 self._db.execute(
                     "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
                     (self._number, feed, key, name, digest, body),
@@ -262,9 +259,9 @@ class Change:
                 raise bad_exchange(f"a line of another kind: {str(words)[:100]}")
 
     def _take(self, reading: Reading) -> tuple[Feed, list[Broken]]:
-        seen = _Seen()
+        seen = Seen()
         marker = f"\x00{len(self._feeds)}"  # until the feed's name is known
-        for batch in _batches(reading.items):
+        for batch in batches(reading.items):
             self._store(batch, marker, seen)
         name = reading.feed.name or seen.name(reading.feed.format)
         if name in self._feeds:
@@ -295,7 +292,7 @@ class Change:
         query = "SELECT (SELECT count(*) FROM record WHERE feed = ?) + (SELECT count(*) FROM single WHERE feed = ?)"
         return int(self._db.execute(query, (name, name)).fetchone()[0])
 
-    def _store(self, batch: list[Item], marker: str, seen: _Seen) -> None:
+    def _store(self, batch: list[Item], marker: str, seen: Seen) -> None:
         records, facts, singles = [], [], []
         for item in batch:
             match item:
@@ -307,7 +304,7 @@ class Change:
                     ]
                     identifier, key_ = clean(item.id), clean(item.key or item.id)
                     self._number += 1
-                    digest = _digest(identifier, body, *(part for row in rows for part in row))
+                    digest = row_digest(identifier, body, *(part for row in rows for part in row))
                     records.append((self._number, marker, key_, identifier, digest, body))
                     facts += [
                         (namespace, package, self._number, place, row)
@@ -317,8 +314,8 @@ class Change:
                 case Broken():
                     seen.broke(item)
                 case _:
-                    kind, key, value = _single(item)
-                    singles.append((marker, kind, key, _digest(kind, key, value), value))
+                    kind, key, value = single(item)
+                    singles.append((marker, kind, key, row_digest(kind, key, value), value))
                     seen.records += 1
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", records)
         self._db.executemany("INSERT INTO fact VALUES (?, ?, ?, ?, ?)", facts)
@@ -344,8 +341,8 @@ class Change:
                 out.executescript(TABLES.replace("CREATE TABLE ", "CREATE TABLE old."))
             out.execute("BEGIN")
             self._merge(out)
-            _alias_groups(out)
-            content = _content(out)
+            alias_groups(out)
+            content = content_digest(out)
             if self._wanted_content not in ("", content):
                 raise bad_exchange(f"it promises {self._wanted_content}, it gives {content}")
             out.execute("INSERT INTO meta VALUES ('content', ?)", (content,))
@@ -377,7 +374,7 @@ class Change:
             "WHERE name = ?",
             [(name,) for name in kept],
         )
-        for statement in _MERGE.split(";\n"):
+        for statement in MERGE.split(";\n"):
             out.execute(statement)
         for name in names:
             self._write_feed(out, name, kept.get(name))
@@ -391,102 +388,15 @@ class Change:
         if name in self._feeds:
             feed, _ = self._feeds[name]
             if old is not None and not exact:
-                feed = _joined(out, number, old, feed)
+                feed = joined(out, number, old, feed)
         else:
             assert old is not None  # noqa: S101  names are those of old and new feeds
             feed = old
         out.execute("INSERT INTO feed VALUES (?, ?, ?)", (number, name, feed_row(feed)))
         out.executemany(
             "INSERT INTO broken VALUES (?, ?, ?)",
-            [(number, *each) for each in sorted(broken)[:_EXAMPLES]],
+            [(number, *each) for each in sorted(broken)[:EXAMPLES]],
         )
-
-
-_MERGE = """
-CREATE TEMP TABLE both(src INTEGER, id INTEGER, feed INTEGER, key TEXT, name TEXT, digest BLOB, body TEXT);
-INSERT INTO both SELECT 0, record.id, kept.id, key, record.name, digest, body
-  FROM old.record JOIN kept ON kept.old = record.feed
-  WHERE NOT EXISTS (SELECT 1 FROM new.record AS newer
-                    WHERE newer.feed = kept.name AND newer.key = record.key)
-    AND NOT EXISTS (SELECT 1 FROM new.removed
-                    WHERE removed.feed = kept.name AND removed.key = record.key);
-INSERT INTO both SELECT 1, record.id, ids.id, key, record.name, digest, body
-  FROM new.record JOIN ids ON ids.name = record.feed;
-CREATE TEMP TABLE numbered(src INTEGER, id INTEGER, number INTEGER, PRIMARY KEY(src, id)) WITHOUT ROWID;
-INSERT INTO numbered SELECT src, id, row_number() OVER (ORDER BY feed, key, digest, src) FROM both;
-INSERT INTO record SELECT number, feed, key, name, digest, body
-  FROM both JOIN numbered USING (src, id) ORDER BY number;
-INSERT INTO fact SELECT namespace, package, number, place, body FROM (
-    SELECT namespace, package, number, place, body FROM old.fact
-      JOIN numbered ON src = 0 AND id = fact.record
-    UNION ALL
-    SELECT namespace, package, number, place, body FROM new.fact
-      JOIN numbered ON src = 1 AND id = fact.record)
-  ORDER BY namespace, package, number, place;
-INSERT OR IGNORE INTO single SELECT feed, kind, key, body FROM (
-    SELECT ids.id AS feed, kind, key, body, 1 AS src FROM new.single JOIN ids ON ids.name = single.feed
-    UNION ALL
-    SELECT kept.id, kind, key, body, 0 FROM old.single JOIN kept ON kept.old = single.feed
-      WHERE NOT EXISTS (SELECT 1 FROM new.removed_single AS gone
-        WHERE gone.feed = kept.name AND gone.kind = single.kind AND gone.key = single.key))
-  ORDER BY kind, key, feed, src DESC, body DESC;
-"""
-
-
-class _Seen:
-    """What went by of one feed."""
-
-    def __init__(self) -> None:
-        self.records = self.broken_count = 0
-        self.newest = ""
-        self.namespaces: set[str] = set()
-        self.broken: list[Broken] = []
-        self._families: Counter[str] = Counter()
-
-    def record(self, item: Advisory) -> None:
-        self.records += 1
-        self.newest = max(self.newest, item.modified)
-        for each in item.affected:
-            self.namespaces.add(each.namespace)
-            self._families[each.namespace.partition(":")[0]] += 1
-
-    def broke(self, item: Broken) -> None:
-        self.broken_count += 1
-        if len(self.broken) < _EXAMPLES:
-            self.broken.append(item)
-
-    def name(self, format_: str) -> str:
-        """``osv:pypi``: after the family that most facts are of."""
-        ranked = sorted(self._families.items(), key=lambda each: (-each[1], each[0]))
-        return f"{format_}:{ranked[0][0]}" if ranked else format_
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) >= _BATCH:
-            yield batch
-            batch = []
-    yield batch
-
-
-def _single(item: KevEntry | EpssScore | Lifecycle | Support | ContentSet) -> tuple[str, str, str]:
-    """Kind, key and body of an item that is no advisory."""
-    match item:
-        case KevEntry():
-            return "kev", item.cve, dump({**asdict(item.kev), "name": item.name})
-        case EpssScore():
-            return "epss", item.cve, f"[{item.score!r},{item.percentile!r}]"
-        case Lifecycle():
-            return "lifecycle", f"{item.distribution}|{item.codename}", dump(asdict(item))
-        case Support():
-            key = f"{item.distribution}|{item.release}|{item.kind}|{item.pattern}"
-            return "support", key, dump(asdict(item))
-        case ContentSet():
-            return "content-set", f"{item.name}|{item.cpe}", dump(asdict(item))
-        case _:
-            assert_never(item)
 
 
 def exchange_line(line: bytes) -> list[Any]:
@@ -512,111 +422,6 @@ def bad_exchange(why: str) -> UntrustedError:
         why=why,
         mend="fetch it again; if it stays so, tell its publisher",
     )
-
-
-def _digest(*parts: str) -> bytes:
-    return hashlib.sha256("\0".join(parts).encode()).digest()
-
-
-def _check(reading: Reading, feed: Feed, old: Feed | None) -> None:
-    """The rules that a new state of a feed must hold (issue 5: shrink, time; and it must be one)."""
-    mend = "fetch it again; if the change is right, tell so with `--accept`"
-    may_be_empty = reading.may_be_empty or bool(reading.removed)
-    empty = not feed.records and not (may_be_empty and not feed.broken)
-    if empty or feed.broken > BROKEN * (feed.records + feed.broken):
-        raise UntrustedError(
-            f"feed {feed.name} is not usable",
-            why=f"{feed.records:,} of its records could be read, {feed.broken:,} could not",
-            mend=mend,
-        )
-    if old is None:
-        return
-    if feed.records < SHRINK * old.records:
-        raise UntrustedError(
-            f"feed {feed.name} shrank",
-            why=f"it had {old.records:,} records, now it has {feed.records:,}",
-            mend=mend,
-        )
-    if feed.newest and old.newest and feed.newest < old.newest:
-        raise UntrustedError(
-            f"feed {feed.name} went back in time",
-            why=f"its newest record was of {old.newest}, now it is of {feed.newest}",
-            mend=mend,
-        )
-
-
-def _joined(out: sqlite3.Connection, number: int, old: Feed, new: Feed) -> Feed:
-    """A feed to which records were added: counts and digest of all of it."""
-    total = hashlib.sha256()
-    count = 0
-    rows = out.execute("SELECT digest FROM record WHERE feed = ? ORDER BY id", (number,))
-    for count, (digest,) in enumerate(rows, 1):  # noqa: B007  counted
-        total.update(digest)
-    return replace(
-        new,
-        covers=tuple(sorted({*old.covers, *new.covers})),
-        digest=f"sha256:{total.hexdigest()}",
-        retrieved=max(old.retrieved, new.retrieved),
-        newest=max(old.newest, new.newest),
-        partial=new.partial if old.partial else "",
-        records=count,
-        broken=old.broken + new.broken,
-    )
-
-
-def _together(one: Feed, other: Feed) -> Feed:
-    """A feed that came in several files."""
-    both = hashlib.sha256(f"{one.digest}\n{other.digest}\n".encode()).hexdigest()
-    sources = dict.fromkeys([*one.source.split(", "), *other.source.split(", ")])
-    return replace(
-        other,
-        covers=tuple(sorted({*one.covers, *other.covers})),
-        digest=f"sha256:{both}",
-        retrieved=min(one.retrieved, other.retrieved),
-        newest=max(one.newest, other.newest),
-        source=", ".join(list(sources)[:3]),
-        partial=other.partial if one.partial else "",
-        broken=one.broken + other.broken,
-    )
-
-
-def _alias_groups(out: sqlite3.Connection) -> None:
-    """Union-find over ``aliases`` of records that are not withdrawn; ``upstream`` never merges."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while (above := parent.setdefault(name, name)) != name:
-            parent[name] = parent[above]
-            name = parent[name]
-        return name
-
-    rows = out.execute(
-        "SELECT name, json_extract(body, '$.aliases') FROM record "
-        "WHERE json_extract(body, '$.aliases') IS NOT NULL "
-        "AND json_extract(body, '$.withdrawn') IS NULL ORDER BY id"
-    )
-    for name, aliases in rows:
-        for alias in json.loads(aliases):
-            one, other = sorted((root(name), root(alias)))
-            parent[other] = one
-    groups = {name: root(name) for name in parent}
-    numbers = {name: number for number, name in enumerate(sorted(set(groups.values())), 1)}
-    out.executemany(
-        "INSERT INTO alias VALUES (?, ?)",
-        [(name, numbers[group]) for name, group in sorted(groups.items())],
-    )
-
-
-def _content(out: sqlite3.Connection) -> str:
-    total = hashlib.sha256()
-    for query in (
-        "SELECT name, body FROM feed ORDER BY name",
-        "SELECT feed, key, hex(digest) FROM record ORDER BY id",
-        "SELECT kind, key, feed, body FROM single ORDER BY kind, key, feed",
-    ):
-        for row in out.execute(query):
-            total.update("\0".join(map(str, row)).encode() + b"\n")
-    return f"sha256:{total.hexdigest()}"
 
 
 def _touch(path: Path) -> None:
