@@ -28,7 +28,7 @@ class LayeredImage:
     """An image and how to read its layers, base first.
 
     ``digest`` is that of its manifest (None for a docker archive). ``tar`` gives a layer's tar,
-    checked as it ends; ``table`` its descriptor and blob where it has a table of contents.
+    whose stored bytes are checked as it ends; ``table`` its descriptor and blob where it has a table of contents.
     """
 
     digest: Digest | None
@@ -82,7 +82,7 @@ def of_repository(target: Target, platform: Platform | None, host: Platform) -> 
     def tar(number: int) -> Generator[bytes, None, None]:
         layer = manifest.layers[number]
         with repository.stream(layer) as stored:
-            yield from unpacked(stored, size=layer.size, diff_id=config.diff_ids[number])
+            yield from unpacked(stored, size=layer.size, what=f"layer {layer.digest}")
             for _ in stored:  # behind the end of what was unpacked: it is checked at its end
                 pass
 

@@ -85,6 +85,10 @@ class TarMember:
         """
         return self._source.pieces(self.offset)
 
+    def peek(self) -> bytes:
+        """The first four bytes of the payload where they are at hand, without taking it."""
+        return self._source.peek(min(4, self.size))
+
 
 def read_tar(
     chunks: Iterable[bytes],
@@ -210,6 +214,11 @@ class _Source:
         data = b"".join(self._parts(size, "an extended header"))
         self._skip(-size % BLOCK, "an extended header")
         return data
+
+    def peek(self, size: int) -> bytes:
+        if self._at == len(self._chunk):
+            self._next()
+        return self._chunk[self._at : self._at + size]
 
     def begin(self, size: int) -> None:
         self._left, self._taken = size, False

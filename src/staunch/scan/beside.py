@@ -113,6 +113,10 @@ class _Both:
     def __init__(self, beside: Beside, inner: Looker, layer: int) -> None:
         self._beside, self._inner, self._layer = beside, inner, layer
 
+    def wants(self, path: str, head: bytes) -> bool:
+        del path, head
+        return True
+
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         scan = FileScan(path.removeprefix("./").lstrip("/"))
         tee = _Tee(file, scan)
@@ -137,6 +141,9 @@ class _Tee:
     @property
     def at(self) -> int:
         return self._file.at
+
+    def peek(self) -> bytes:
+        return self._file.peek()
 
     def read(self, size: int) -> bytes:
         data = self._file.read(size)

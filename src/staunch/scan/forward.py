@@ -37,6 +37,10 @@ class Forward(Protocol):
         """Pass over the next ``size`` bytes, or to the end."""
         ...
 
+    def peek(self) -> bytes:
+        """The next four bytes, which stay the next ones; fewer where fewer are at hand."""
+        ...
+
 
 class Pieces:
     """A file that comes in pieces."""
@@ -59,15 +63,21 @@ class Pieces:
             self._from = end
             self.at += size
             return data
-        buffer = bytearray(size)
-        done = 0
-        while done < size and (self._from < len(self._piece) or self._take()):
-            part = self._piece[self._from : self._from + size - done]
-            buffer[done : done + len(part)] = part
-            done += len(part)
+        parts: list[bytes] = []
+        left = size
+        while left and (self._from < len(self._piece) or self._take()):
+            part = self._piece[self._from : self._from + left]
+            parts.append(part)
+            left -= len(part)
             self._from += len(part)
-        self.at += done
-        return bytes(buffer[:done]) if done < size else bytes(buffer)
+        self.at += size - left
+        return b"".join(parts)
+
+    def peek(self) -> bytes:
+        """See ``Forward``."""
+        if self._from == len(self._piece):
+            self._take()
+        return self._piece[self._from : self._from + 4]
 
     def skip(self, size: int) -> None:
         """See ``Forward``."""
@@ -114,3 +124,7 @@ class Ranges:
     def skip(self, size: int) -> None:
         """See ``Forward``."""
         self.at = min(self.size, self.at + size)
+
+    def peek(self) -> bytes:
+        """See ``Forward``."""
+        return self._blob.pread(min(4, self.size - self.at), self.at)

@@ -22,7 +22,7 @@ DEPTH = 4  # archives in archives
 _INNER_BYTES = 64 * limits.MIB  # of one inner archive
 _ALL_BYTES = 256 * limits.MIB  # unpacked, of one outer archive
 _TEXT_BYTES = limits.MIB
-_JAR = re.compile(r".*\.(?:jar|war|ear|jpi|hpi|par|sar|nar|kar|lpkg|aar)", re.DOTALL)
+_JAR = (".jar", ".war", ".ear", ".jpi", ".hpi", ".par", ".sar", ".nar", ".kar", ".lpkg", ".aar")
 _NAME = re.compile(r"(?P<name>.+?)-(?P<version>\d[^/]*?)(?:-(?:all|jar-with-dependencies))?")
 
 
@@ -41,7 +41,7 @@ class Jar:
 
 def is_jar(path: str) -> bool:
     """Whether a file's name is one of Java archives."""
-    return _JAR.fullmatch(path) is not None
+    return path.endswith(_JAR)
 
 
 class _Bytes:

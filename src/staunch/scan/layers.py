@@ -25,6 +25,10 @@ _AHEAD = 8  # pieces of at most 1 MiB
 class Looker(Protocol):
     """Looks at each file once, as it passes."""
 
+    def wants(self, path: str, head: bytes) -> bool:
+        """Whether it wants to look at a file; ``head`` is up to four of its first bytes."""
+        ...
+
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         """What is to be remembered of a file."""
         ...
@@ -71,7 +75,7 @@ def read_layer(chunks: Iterator[bytes], *, name: str, watch: Looker) -> LayerCon
     try:
         for member in read_tar(stream, what=name, foreign=True):
             content = None
-            if member.kind is Kind.FILE and member.size and not member.special:
+            if member.kind is Kind.FILE and member.size and watch.wants(member.name, member.peek()):
                 content = watch.look(member.name, member.mode, Pieces(member.pieces(), member.size))
             changes.append(
                 Change(

@@ -20,8 +20,21 @@ from staunch.scan.view import Find, View
 
 __all__ = ["Model", "find_models", "inspect_model", "may_be_model"]
 
-_NAME = re.compile(
-    r".*\.(safetensors|gguf|onnx|pt|pth|bin|ckpt|pkl|pickle|joblib|dill|model)", re.DOTALL
+_ENDINGS = frozenset(
+    [
+        "safetensors",
+        "gguf",
+        "onnx",
+        "pt",
+        "pth",
+        "bin",
+        "ckpt",
+        "pkl",
+        "pickle",
+        "joblib",
+        "dill",
+        "model",
+    ]
 )
 _HUB = re.compile(r"(?:.*/)?models--(?P<owner>[^/]+)--(?P<name>[^/]+)/snapshots/(?P<rev>[^/]+)/.*")
 _PICKLES = {"pt", "pth", "bin", "ckpt", "pkl", "pickle", "joblib", "dill", "model"}
@@ -43,13 +56,12 @@ class Model:
 
 def may_be_model(path: str) -> bool:
     """Whether a file's name is one of models."""
-    return _NAME.fullmatch(path) is not None
+    return path[path.rfind(".") + 1 :] in _ENDINGS
 
 
 def inspect_model(path: str, file: Forward) -> Model | None:
     """What a file with a model's name is; None when it is no model after all."""
-    match = _NAME.fullmatch(path)
-    kind = match[1] if match else ""
+    kind = path[path.rfind(".") + 1 :]
     try:
         if kind == "safetensors":
             head = read_safetensors(file)

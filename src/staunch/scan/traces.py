@@ -143,6 +143,10 @@ class _Both:
     def __init__(self, tracing: Tracing, inner: Looker, layer: int) -> None:
         self._tracing, self._inner, self._layer = tracing, inner, layer
 
+    def wants(self, path: str, head: bytes) -> bool:
+        del path, head
+        return True
+
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         if not self._tracing.reaching(path):
             return self._inner.look(path, mode, file)

@@ -23,7 +23,7 @@ from staunch.scan.npm import parse_manifest
 from staunch.scan.programs import inspect_program
 from staunch.scan.windows import Windows, read_program
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "rule_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class _Rule:
     cut: bool = False
 
 
+_ELF: Final = b"\x7fELF"
+_MAYBE = (_ELF, _ELF[:3], _ELF[:2], _ELF[:1], b"")  # a piece may end among the four
 _LARGE = 8 * limits.MIB
 DATABASE_BYTES = 128 * limits.MIB  # an rpm database
 
@@ -60,6 +62,27 @@ _RULES: Final = (
     _Rule("conda", r"conda-meta/[^/]+\.json", limits.METADATA_BYTES),
     _Rule("python-direct-url", rf"{_SITE}direct_url\.json", limits.MIB),
 )
+# what every rule's last part is: told fast of each of a million paths
+_EXACT: Final = frozenset(
+    [
+        "status",
+        "manifest.wall",
+        "installed",
+        "rpmdb.sqlite",
+        "rpmdb.sqlite-wal",
+        "Packages",
+        "Packages.db",
+        "os-release",
+        "METADATA",
+        "PKG-INFO",
+        "RECORD",
+        "direct_url.json",
+        "vendor.txt",
+        "vendored.txt",
+        "package.json",
+    ]
+)
+_ENDINGS: Final = (".list", ".md5sums", ".json", ".egg-info", ".egg-link")
 _NAMES: Final = re.compile(
     "(?:.*/)?(?:" + "|".join(f"(?P<r{n}>{rule.pattern})" for n, rule in enumerate(_RULES)) + ")",
     re.DOTALL,
@@ -73,6 +96,9 @@ _PARSERS: Final[dict[str, Callable[[bytes], object]]] = {
 
 def rule_of(path: str) -> _Rule | None:
     """The rule that a path's end calls for, or None."""
+    name = path[path.rfind("/") + 1 :]
+    if not (name in _EXACT or name.endswith(_ENDINGS) or "/status.d/" in path):
+        return None
     match = _NAMES.fullmatch(path)
     if match is None or match.lastgroup is None:
         return None
@@ -87,6 +113,10 @@ class Watch:
         self._budget = budget or Budget()
         self._large = threading.Lock()
 
+    def wants(self, path: str, head: bytes) -> bool:
+        """See ``Looker``: most files are nothing to us by name and first bytes."""
+        return head in _MAYBE or rule_of(path) is not None or is_jar(path) or may_be_model(path)
+
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         """What is to be remembered of a file, reading no more of it than that takes."""
         rule = rule_of(path)
@@ -97,9 +127,8 @@ class Watch:
         if may_be_model(path):
             model = inspect_model(path, file)
             return None if model is None else Facts("model", model)
-        head = file.read(4)
-        if head == b"\x7fELF":
-            program = inspect_program(path, self._windows(file, head))
+        if file.peek() in _MAYBE:
+            program = inspect_program(path, self._windows(file))
             return None if program is None else Facts("program", program)
         return None
 
@@ -129,9 +158,9 @@ class Watch:
         with self._large:
             return Facts("jar", inspect_jar(file.read(file.size)))
 
-    def _windows(self, file: Forward, head: bytes) -> Windows:
+    def _windows(self, file: Forward) -> Windows:
         """Only one large program is held at a time, however many layers are read at once."""
         if file.size < _LARGE:
-            return read_program(file, head)
+            return read_program(file)
         with self._large:
-            return read_program(file, head)
+            return read_program(file)

@@ -26,6 +26,8 @@ class Windows:
     def read(self, size: int, offset: int) -> bytes:
         """Bytes from one range."""
         for start, data in self._parts:
+            if start == offset == 0 and size >= len(data):
+                return data
             if start <= offset < start + len(data):
                 return data[offset - start : offset - start + max(0, size)]
         return b""
@@ -36,11 +38,11 @@ class Windows:
         return sum(len(data) for _, data in self._parts) == self.size
 
 
-def read_program(file: Forward, head: bytes) -> Windows:
-    """Take of an ELF file what its readers ask for; ``head`` is what was read of it already."""
+def read_program(file: Forward) -> Windows:
+    """Take of an ELF file, from its beginning, what its readers ask for."""
     if file.size <= WHOLE:
-        return Windows(file.size, [(0, head + file.read(file.size - len(head)))])
-    start = head + file.read(HEAD - len(head))
+        return Windows(file.size, [(0, file.read(file.size))])
+    start = file.read(HEAD)
     parts = [(0, start)]
     layout = read_layout(lambda size, offset: start[offset : offset + size])
     for first, last in _ranges(file.size, layout.segments if layout else ()):
