@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import subprocess
@@ -115,16 +114,15 @@ def _chunked(tar: Path, out: IO[bytes]) -> tuple[str, dict[str, str]]:
             stream = source.extractfile(member)
             assert stream is not None
             chunks = []
-            body = io.BytesIO(stream.read())
-            entry = Entry(
-                name, Kind.FILE, member.mode, size=member.size, digest=Digest.of(body.getbuffer())
-            )
+            whole = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+            entry = Entry(name, Kind.FILE, member.mode, size=member.size, digest=Digest(whole))
             add(header(entry))
-            while part := body.read(BLOCK):
-                chunks.append(
-                    Chunk(at, body.tell() - len(part), len(part), hashlib.sha256(part).hexdigest())
-                )
+            stream.seek(0)
+            start = 0
+            while part := stream.read(BLOCK):
+                chunks.append(Chunk(at, start, len(part), hashlib.sha256(part).hexdigest()))
                 add(part)
+                start += len(part)
             several = tuple(chunks) if len(chunks) > 1 else ()
             rows.append(Row(entry, header(entry), Payload(chunks[0].offset, at, 0, several)))
             add(padding(member.size) or b"")

@@ -63,7 +63,8 @@ class FoundPackage:
     ``rust-audit``, ``jar``, ``vendored``, ``bundled-library``, ``cuda-library``, ``model``, ``sbom``, ``lock``.
     ``owner`` is the purl (as text) of the distribution package that owns the place it was read
     from, "" if none does. ``known_by`` says how a version was found where no database tells it
-    (``soname``, ``build-id``, ``version-string``, ``pep770``, ``file-name``).
+    (``soname``, ``version-string``, ``file-name``, ``pep770``, ``wheel`` that carries it,
+    ``manifest`` of a jar, ``vendor-list``).
     ``files`` counts the paths that the package owns. ``facts`` are further truths by name, sorted:
     ``modularity``, ``content-sets``, ``maintainer``, ``origin``, ``direct-url``, ``licence``,
     ``imports`` (of a pickle), ``format`` (of a model), ``driver`` (that a CUDA library requires).

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from staunch.ecosystems.cuda_driver import least_driver
 from staunch.model.entry import Kind
 from staunch.model.inventory import Confidence, FoundPackage, Gap
 from staunch.scan.alpine import find_apk
@@ -13,7 +12,7 @@ from staunch.scan.conda import find_conda
 from staunch.scan.debian import find_chisel, find_dpkg
 from staunch.scan.java import find_jars
 from staunch.scan.models import find_models
-from staunch.scan.native import find_native, find_told_by_wheels
+from staunch.scan.native import find_native, find_told_by_wheels, least_driver
 from staunch.scan.npm import find_npm
 from staunch.scan.programs import find_programs
 from staunch.scan.python import find_python

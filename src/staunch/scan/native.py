@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from staunch.ecosystems.bundled import Bundled, may_be_bundled, recognise
-from staunch.ecosystems.cuda_driver import least_driver
+from staunch.ecosystems.cuda import major_driver
 from staunch.errors import UntrustedError
 from staunch.model.entry import Kind
 from staunch.model.inventory import Confidence, FoundPackage, Gap, Location
@@ -15,7 +15,14 @@ from staunch.scan.sbom import inventory_of_sbom
 from staunch.scan.tree import Leaf, shown
 from staunch.scan.view import Find, View, gap, kept
 
-__all__ = ["find_native", "find_told_by_wheels"]
+__all__ = ["find_native", "find_told_by_wheels", "least_driver"]
+
+_RUNTIME = "cuda_cudart"  # the one library of CUDA that asks for a driver
+
+
+def least_driver(component: str, version: str) -> str:
+    """The oldest driver that a version of the CUDA runtime needs; "" for other components."""
+    return major_driver(version.partition(".")[0]) if component == _RUNTIME and version else ""
 
 
 def find_native(view: View) -> Iterator[Find | Gap]:

@@ -45,7 +45,7 @@ _SITE = r"(?:[^/]+\.(?:dist-info|egg-info)|[^/]+\.egg/EGG-INFO)/"
 _RULES: Final = (
     _Rule("dpkg-status", r"lib/dpkg/status", 64 * limits.MIB),
     _Rule("dpkg-status.d", r"lib/dpkg/status\.d/[^/]+", limits.METADATA_BYTES),
-    _Rule("dpkg-info", r"lib/dpkg/info/[^/]+\.(?:list|md5sums)", limits.METADATA_BYTES),
+    _Rule("dpkg-info", r"lib/dpkg/info/[^/]+\.list", limits.METADATA_BYTES),
     _Rule("chisel", r"lib/chisel/manifest\.wall", limits.METADATA_BYTES),
     _Rule("apk", r"lib/apk/db/installed", 64 * limits.MIB),
     _Rule("rpmdb", r"lib/(?:rpm|sysimage/rpm)/(?:rpmdb\.sqlite|Packages(?:\.db)?)", DATABASE_BYTES),
