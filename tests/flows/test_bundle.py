@@ -337,6 +337,8 @@ def test_a_flipped_bit_anywhere(path, tmp_path, data):
 
 def test_a_truncated_bundle(path, tmp_path):
     good = path.read_bytes()
+    path.write_bytes(good + b"x")
+    refused(path, tmp_path, "cannot use the bundle", "something other than zeros follows its end")
     for size in (
         0,
         1,

@@ -13,6 +13,7 @@ to a repository can add rubbish there. Where none holds, the reasons tell which 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -182,7 +183,7 @@ class _Judge:
         if named is not None:
             reason = f"it names the key {named}, but that key does not verify it: it was changed"
             return Judged(place, "", Refused((reason,)), damaged=True)  # so is what it says it is
-        by = f"it names the key {hint[:100]!r}" if hint else "it names no key"
+        by = f"it names the key {_shown(hint)}" if hint else "it names no key"
         reason = f"no trusted key verifies it: wanted one by {self.policy.signers}; {by}"
         return Judged(place, kind, Refused((reason,)))
 
@@ -207,6 +208,13 @@ class _Judge:
         named = ", ".join(map(str, digests[:3]))
         reason = f"it is about {named}; this image is {self.digest}"
         return replace(judged, verdict=Refused((reason,)), damaged=True)
+
+
+def _shown(hint: str) -> str:
+    """A key's hint as fingerprints are written; whatever else it is, quoted and cut."""
+    plain = hint.removeprefix("SHA256:").rstrip("=")
+    known = re.fullmatch(r"[A-Za-z0-9+/]{43}", plain)
+    return f"SHA256:{plain}" if known else repr(hint[:100])
 
 
 def _kind(statement: Statement) -> str:

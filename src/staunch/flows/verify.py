@@ -70,8 +70,10 @@ def resolve(repository: Repository, *, tag: str, digest: Digest | None) -> tuple
             why="no manifest or index of that name is there",
             mend="check the reference",
         )
-    if digest is None or not tag:
-        return image, Check("reference", Passed(), f"{name} is {image.digest}")
+    if digest is None:
+        return image, Check("reference", Passed(), f"{tag} is {image.digest}")
+    if not tag:
+        return image, Check("reference", Passed(), "named by its digest")
     tagged = repository.resolve(tag)
     if tagged is None or tagged.digest != digest:
         got = "nothing" if tagged is None else str(tagged.digest)

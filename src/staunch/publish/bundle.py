@@ -181,7 +181,7 @@ def open_bundle(path: Path, verify: Callable[[bytes, bytes], None]) -> Iterator[
         HostError: it cannot be read.
     """
     with _opened(path) as file:
-        members = read_tar(blob_chunks(file), what=str(path), max_members=1 << 18)
+        members = _members(path, file)
         data = _first(path, members, bundle.CONTENTS, bundle.CONTENTS_BYTES)  # 1
         signature = _first(path, members, bundle.SIGNATURE, SIGNATURE_BYTES)
         verify(data, signature)  # 2
@@ -203,6 +203,13 @@ def open_bundle(path: Path, verify: Callable[[bytes, bytes], None]) -> Iterator[
         if extra is not None:  # 4
             _refuse(path, f"it holds {extra.name[:100]!r}, which is not listed")
         yield OpenedBundle(path, contents, file, places)
+
+
+def _members(path: Path, file: Blob) -> Iterator[TarMember]:
+    try:
+        yield from read_tar(blob_chunks(file), what="it", max_members=1 << 18)
+    except UntrustedError as e:  # of a tar; its remedy speaks of packages
+        _refuse(path, f"{e.what}: {e.why}")
 
 
 def _first(path: Path, members: Iterator[TarMember], name: str, max_bytes: int) -> bytes:
