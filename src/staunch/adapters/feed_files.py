@@ -57,7 +57,9 @@ class _OpenBlob:
 
 
 @contextmanager
-def feed_files(paths: Sequence[Path]) -> Iterator[tuple[tuple[FeedFile, ...], bool]]:
+def feed_files(
+    paths: Sequence[Path], *, max_files: int = FILES
+) -> Iterator[tuple[tuple[FeedFile, ...], bool]]:
     """Every file at or below the paths, sorted, and whether a folder was among them.
 
     Files named by the user are opened once; those of folders for each read. Names that begin with a
@@ -74,7 +76,7 @@ def feed_files(paths: Sequence[Path]) -> Iterator[tuple[tuple[FeedFile, ...], bo
         for path in paths:
             if path.is_dir():
                 folders = True
-                found += _below(path)
+                found += _below(path, max_files)
                 continue
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -106,7 +108,7 @@ def feed_files(paths: Sequence[Path]) -> Iterator[tuple[tuple[FeedFile, ...], bo
             os.close(descriptor)
 
 
-def _below(folder: Path) -> Iterator[FeedFile]:
+def _below(folder: Path, max_files: int) -> Iterator[FeedFile]:
     count = 0
     for where, names, files in os.walk(folder):
         names[:] = sorted(each for each in names if not each.startswith("."))
@@ -119,10 +121,10 @@ def _below(folder: Path) -> Iterator[FeedFile]:
             if not stat.S_ISREG(status.st_mode):
                 continue
             count += 1
-            if count > FILES:
+            if count > max_files:
                 raise SpecError(
                     f"too many files below {folder}",
-                    why=f"the limit is {FILES:,}",
+                    why=f"the limit is {max_files:,}",
                     mend="name a smaller folder",
                 )
             relative = _shown(path.relative_to(folder).as_posix())

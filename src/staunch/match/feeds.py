@@ -24,6 +24,9 @@ AGES: dict[str, tuple[timedelta, timedelta | None]] = {
     "lifecycle": (timedelta(days=365), None),
     "support": (timedelta(days=365), None),
 }
+_AHEAD = timedelta(
+    days=2
+)  # clocks and time zones differ; more is a mistake, or a trick to look fresh
 _DEFAULT = (timedelta(days=30), None)
 
 
@@ -39,9 +42,12 @@ def is_stale(feed: Feed, now: datetime) -> str:
     retrieved = _moment(feed.retrieved)
     if retrieved is None and _moment(feed.newest) is None:
         return "its age is not known"
+    last = _moment(feed.newest)
+    for what, moment in (("it was retrieved on", retrieved), ("its newest record is of", last)):
+        if moment is not None and moment - now > _AHEAD:
+            return f"{what} {moment.date().isoformat()}, which has not come yet"
     if retrieved is not None and now - retrieved > most:
         return f"retrieved {_days(now - retrieved)} ago, {most.days} allowed"
-    last = _moment(feed.newest)
     if last is not None and newest is not None and now - last > newest:
         return f"its newest record is {_days(now - last)} old, {newest.days} allowed"
     return ""
