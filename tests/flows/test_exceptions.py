@@ -279,6 +279,16 @@ def test_adding_behind_another_key_is_refused() -> None:
         add_exception(text.encode(), entries()[0], file="e.yaml")
 
 
+def test_a_file_that_is_no_utf8_is_told() -> None:
+    for change in (
+        lambda data: add_exception(data, entries()[0], file="e.yaml"),
+        lambda data: expire_exception(data, 1, TODAY, file="e.yaml"),
+    ):
+        with pytest.raises(FaultsError) as caught:
+            change(b"exceptions: \xff")
+        assert "not UTF-8" in str(caught.value)
+
+
 def test_expiring_changes_one_day_and_nothing_else() -> None:
     changed = expire_exception(TEXT.encode(), 1, date(2026, 5, 31), file="e.yaml").decode()
     assert changed == TEXT.replace("2026-12-31", "2026-05-31")
@@ -327,6 +337,7 @@ def test_the_verbs(
         (["expire", "9"], "has no exception 9"),
         (["expire", "1", "--on", "soon"], "'soon' is no day"),
         (["add", *words, "--package", "zlib"], "not a package URL"),
+        (["add", *words, "--reason", "\udcff"], "is no text"),
         (["add", "--reason", "r", "--owner", "o", "--approver", "a", "--expires", "2026-06-30", "--finding", "CVE-1"], "cannot add"),
     ):  # fmt: skip
         assert run(["exceptions", *args]) == 2

@@ -318,6 +318,12 @@ def test_a_large_document_is_applied_in_little_time(
     assert summary["raw"]["total"] == summary["after_vex"]["total"] + 1
 
 
+def test_a_folder_whose_name_is_no_text(scan: Scan, tmp_path: Path) -> None:
+    root = tmp_path / "a\udcff"
+    (root / "etc").mkdir(parents=True)
+    assert document(scan, root)["target"].endswith("a\\xff")
+
+
 def test_a_database_that_is_not_there(image: Path, tmp_path: Path) -> None:
     assert run(["scan", str(image), "--db", str(tmp_path / "none.db")]) in (2, 3)
 

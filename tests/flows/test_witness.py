@@ -111,6 +111,25 @@ def test_what_is_there_is_not_denied(
     assert lost not in {each.vulnerability for each in proved(image({**base(), **more})).statements}
 
 
+@pytest.mark.parametrize(
+    ("target", "purl"),
+    [
+        ("out/app", "pkg:oci/app@"),
+        ("registry.example.org:5000/team/app:1", "pkg:oci/app@"),
+        ("docker://registry.example.org/team/app@sha256:" + "a" * 64, "pkg:oci/app@"),
+        ("odd name.tar", "pkg:oci/odd-name.tar@"),
+        ("/", "pkg:oci/image@"),
+    ],
+)
+def test_the_image_is_named_as_others_name_it(target: str, purl: str) -> None:
+    from staunch.flows.witness import _image
+    from tests.support.findings import IMAGE, inventory
+
+    found = _image(inventory(target=target)).id
+    assert found.startswith(f"{purl}{IMAGE}")
+    assert ("repository_url=registry.example.org" in found) is ("registry" in target)
+
+
 def test_what_a_later_layer_removed_does_not_count(image: Callable[..., str]) -> None:
     target = image({**base(), "usr/bin/minizip": b"x"}, {"usr/bin/.wh.minizip": b""})
     assert "CVE-2023-45853" in {each.vulnerability for each in proved(target).statements}

@@ -251,6 +251,12 @@ class TestTable:
         text = table(Answer(inventory(), (), gaps=gaps), Unknown(("x",)))
         assert "Not known (5)\n  dist-info: a/0 and 4 more: no METADATA\n" in text
 
+    def test_passed_does_not_mean_that_nothing_is_open(self) -> None:
+        found = Answer(inventory(), (finding("CVE-1", ZLIB),))
+        said = "Passed: nothing of what --fail-on names (1 finding open)"
+        assert table(found, Passed()).endswith(f"{said}\n")
+        assert said in write_html(found, Passed(), version="1").decode()
+
     def test_a_clean_answer_is_short(self) -> None:
         text = table(Answer(inventory(), ()), Passed())
         assert text.endswith("Passed\n")

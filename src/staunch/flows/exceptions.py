@@ -287,9 +287,9 @@ def add_exception(data: bytes, entry: AcceptedRisk, *, file: str) -> bytes:
     Raises:
         SpecError: the file has faults, or its list is written in a form that cannot be added to.
     """
-    text = data.decode("utf-8-sig") if data.strip() else "exceptions:\n"
     if data.strip():
-        parse_exceptions(data, file=file)
+        parse_exceptions(data, file=file)  # which tells what is no UTF-8, too
+    text = data.decode("utf-8-sig") if data.strip() else "exceptions:\n"
     top = _document(text.encode(), file)
     listed = top.get("exceptions")
     block = _block(entry)

@@ -74,7 +74,13 @@ def take(
         threads=threads,
         beside=beside,
     )
+    inventory = replace(inventory, target=_readable(inventory.target))
     return Taken(inventory, beside if inventory.unowned is not None else None)
+
+
+def _readable(target: str) -> str:
+    """A path whose bytes are no UTF-8, as text that can be written."""
+    return target.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def answer(taken: Taken, db: Advisories, ground: Ground, *, now: datetime) -> Answer:

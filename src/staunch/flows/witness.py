@@ -19,6 +19,7 @@ from staunch.model.finding import Finding
 from staunch.model.inventory import FoundPackage, Inventory
 from staunch.model.platform import Platform
 from staunch.model.purl import Purl
+from staunch.model.reference import Reference
 from staunch.model.vex import (
     JUSTIFICATIONS,
     Look,
@@ -326,10 +327,18 @@ def _statement(
 
 
 def _image(inventory: Inventory) -> Named:
-    """``pkg:oci/NAME@DIGEST`` (purl types, oci): the name is the last part of the repository."""
+    """``pkg:oci/NAME@DIGEST`` (purl types, oci): the name is the last part of the repository.
+
+    For an image of a registry ``repository_url`` is there, too: other tools match by it.
+    """
+    try:
+        where = Reference.parse(inventory.target.removeprefix("docker://"), default_tag="").name
+    except SpecError:
+        where = ""
     last = inventory.target.rstrip("/").rpartition("/")[2]
     name = re.sub(r"[^a-z0-9._-]+", "-", last.partition("@")[0].partition(":")[0].lower())
-    return named(str(Purl.make("oci", "", name.strip("-.") or "image", str(inventory.digest))))
+    name = where.rpartition("/")[2] or name.strip("-.") or "image"
+    return named(str(Purl.make("oci", "", name, str(inventory.digest), repository_url=where)))
 
 
 # -- checking
@@ -473,6 +482,8 @@ def judgement(
     if justification not in JUSTIFICATIONS:
         why = f"{justification[:80]!r} is none of {', '.join(JUSTIFICATIONS)}"
         raise SpecError("cannot judge so", why=why, mend=mend)
+    if any("\ud800" <= sign <= "\udfff" for sign in impact + author):
+        raise SpecError("cannot judge so", why="a text is no UTF-8", mend=mend)
     if not _ID.fullmatch(finding):
         raise SpecError("cannot judge so", why=f"{finding[:80]!r} is no id", mend=mend)
     try:

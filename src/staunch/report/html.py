@@ -13,6 +13,7 @@ from staunch.model.answer import Answer, Tally
 from staunch.model.finding import Finding, Level, State
 from staunch.model.verdict import Passed, Refused, Verdict
 from staunch.report.plan import Kind, plan
+from staunch.report.table import passed
 from staunch.report.text import clean, counted
 
 __all__ = ["write_html"]
@@ -52,7 +53,7 @@ def write_html(answer: Answer, verdict: Verdict, *, version: str) -> bytes:
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">',
         '<meta name="referrer" content="no-referrer">',
         f"<title>{target}: Staunch scan</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
-        f"<header><h1>{target}</h1>\n{_facts(answer)}\n{_verdict(verdict)}</header>",
+        f"<header><h1>{target}</h1>\n{_facts(answer)}\n{_verdict(answer, verdict)}</header>",
         _navigation(),
         "<main>",
         _section("numbers", "Numbers", _numbers(answer)),
@@ -90,9 +91,9 @@ def _facts(answer: Answer) -> str:
     return f"<dl>{rows}</dl>"
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(answer: Answer, verdict: Verdict) -> str:
     if isinstance(verdict, Passed):
-        return '<p role="status">Verdict: passed</p>'
+        return f'<p role="status">Verdict: {_e(passed(answer))}</p>'
     word, reasons = "refused" if isinstance(verdict, Refused) else "unknown", verdict.reasons
     told = "".join(f"<li>{_e(each)}</li>" for each in reasons)
     return (

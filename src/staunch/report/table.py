@@ -11,7 +11,7 @@ from staunch.model.verdict import Passed, Refused, Unknown, Verdict
 from staunch.report.plan import Kind, Task, plan
 from staunch.report.text import clean, counted
 
-__all__ = ["table"]
+__all__ = ["passed", "table"]
 
 _FEW = 10
 _HEADINGS = {
@@ -33,7 +33,7 @@ def table(answer: Answer, verdict: Verdict, *, verbose: bool = False) -> str:
         _unowned(answer, verbose=verbose),
         _unknowns(answer, verbose=verbose),
         _numbers(answer),
-        _last(verdict, verbose=verbose),
+        _last(answer, verdict, verbose=verbose),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -243,14 +243,24 @@ def _numbers(answer: Answer) -> list[str]:
     return text
 
 
-def _last(verdict: Verdict, *, verbose: bool) -> list[str]:
+def _last(answer: Answer, verdict: Verdict, *, verbose: bool) -> list[str]:
     match verdict:
         case Passed():
-            return ["Passed"]
+            return [passed(answer)]
         case Refused():
             return _reasons("Refused", verdict.reasons, verbose=verbose)
         case Unknown():
             return ['Unknown: what is listed under "Not known" could not be found out']
+
+
+def passed(answer: Answer) -> str:
+    """The good news, with what it does not mean."""
+    left = answer.open.total
+    return (
+        f"Passed: nothing of what --fail-on names ({counted(left, 'finding')} open)"
+        if left
+        else "Passed"
+    )
 
 
 def _reasons(word: str, reasons: Sequence[str], *, verbose: bool) -> list[str]:

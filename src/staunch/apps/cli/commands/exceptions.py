@@ -115,6 +115,8 @@ def add(
     from staunch.model.spec import Place
     from staunch.ports import KeylessSigner
 
+    for text in (finding, image, tier, reason, owner, approver):
+        _check_text(text)
     purl = Purl.parse(package) if package else None
     scope = Scope(image, tier, Digest.parse(digest) if digest else None)
     day = _day(expires)
@@ -158,6 +160,19 @@ def expire(console: Console, number: int, path: Path, day: str) -> int:
 command.add_command(list_)
 command.add_command(add)
 command.add_command(expire)
+
+
+def _check_text(text: str) -> None:
+    from staunch.errors import SpecError
+
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise SpecError(
+            f"{text[:40]!r} is no text",
+            why="its bytes are no UTF-8",
+            mend="write it in UTF-8, as the file is",
+        ) from e
 
 
 def _day(text: str) -> date:
