@@ -25,6 +25,7 @@ from staunch.model.reference import Reference
 from staunch.ports import Repository
 from tests.support.cli import Staunch
 from tests.support.fault_proxy import Proxy, proxying
+from tests.support.layouts import tar_of
 from tests.support.registry import Registry, registry
 from tests.support.signing import new_signer, put_image
 from tests.support.tools import need
@@ -214,17 +215,59 @@ def test_sources_that_fail(world: World) -> None:
         f"  - {{source: '127.0.0.1:1/a'}}\n"
         f"  - {{source: {world.source.host}/team/app0, tags: '1.0', to: fine}}\n"
         f"  - {{source: {world.source.host}/team/app1, tags: '1.0', to: old, max-age: 0h}}\n"
-        f"  - {{source: {world.source.host}/team/app2, tags: '1.0', to: scanned, no-finding-above: high}}\n"
     )
     told = world.run(path, "--prune", code=1)
     states = [each["state"] for each in told["images"]]
-    assert states == ["failed", "failed", "copied", "refused", "unknown"]
+    assert states == ["failed", "failed", "copied", "refused"]
     reasons = [" ".join(each["reasons"]) for each in told["images"]]
     assert "has no tag to mirror" in reasons[0]
     assert "cannot reach" in reasons[1]
     assert "age: wanted at most 0 days" in reasons[3]
-    assert "not scanned" in reasons[4]
     assert "could not be listed" in told["prune"]
+
+
+def python_image(world: World, name: str, version: str) -> None:
+    """An image with requests of that version, and nothing else that could be judged."""
+    folder = f"usr/lib/python3/site-packages/requests-{version}.dist-info"
+    files = {
+        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: requests\nVersion: {version}\n".encode(),
+        f"{folder}/RECORD": f"requests-{version}.dist-info/METADATA,,\n".encode(),
+    }
+    put_image(world.repository(world.source.host, name), tar_of(files), tag="1")
+
+
+def test_no_finding_above(world: World) -> None:
+    """Scanned with real advisories: a grave finding refuses, what is not known is not copied."""
+    database = world.folder / "advisories.db"
+    data = Path(__file__).parent.parent / "data/vuln/pypi-osv/all.zip"
+    staunch = Staunch(world.folder / "store")
+    moment = {"SOURCE_DATE_EPOCH": "1730000000"}  # when those feeds were fresh
+    staunch("db", "import", "-q", "--db", database, "--format", "osv", data, **moment)
+    python_image(world, "scan/old", "2.19.0")
+    python_image(world, "scan/new", "2.99.0")
+    path = world.folder / "scan.yaml"
+    path.write_text(
+        f"target: {world.proxy.host}\nunsigned: true\nno-finding-above: none\nmirrors:\n"
+        f"  - source: {world.source.host}/scan/old\n"
+        f"  - source: {world.source.host}/scan/new\n"
+    )
+    argv = ("mirror", path, "--db", database, "--json", *world.argv)
+    images = staunch(*argv, code=None, **moment).document["images"]
+    old, new = images
+    assert old["state"] == "refused", old
+    assert any("in pkg:pypi/requests@2.19.0" in reason for reason in old["reasons"]), old
+    assert (
+        world.repository(
+            world.target.host, old["target"].partition("/")[2].partition(":")[0]
+        ).resolve("1")
+        is None
+    )
+    assert new["state"] == "copied", new
+    missing = staunch(
+        "mirror", path, "--db", world.folder / "none.db", "--json", *world.argv, code=None
+    )
+    assert missing.code == 2
+    assert "none.db" in missing.document["errors"][0]["what"]
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def test_a_target_without_a_folder() -> None:
         ("prune: 5", "prune: many", "mirror.yaml:4:8: wanted a number"),
         ("max-age: 90d", "max-age: old", "mirror.yaml:3:10: wanted an age"),
         ("linux/arm64", "plan9/arm64", "mirror.yaml:9:15: unknown platform"),
-        ("above: high", "above: awful", "mirror.yaml:14:23: 'awful' is no severity"),
+        ("above: high", "above: critical", "mirror.yaml:14:23: 'critical' is no severity"),
         ("app\n", "app:latest\n", "mirror.yaml:6:13: 'registry.example.org:5000/team/app:latest' is no"),
         ("to: tools/tool", "to: ../tool", "mirror.yaml:11:9: not an image reference"),
         ("policy: trust.yaml\n", "", "mirror.yaml:5:5: nobody is asked whether these images are signed"),

@@ -27,13 +27,16 @@ from staunch.model.image import Descriptor
 from staunch.model.mirror import Mirror, MirrorSource
 from staunch.model.reference import Reference
 from staunch.model.verdict import Passed, Refused, Unknown, Verdict, admits
-from staunch.ports import Blob, Progress, Referrer, Registries, Repository
+from staunch.ports import Advisories, Blob, Progress, Referrer, Registries, Repository
 
-__all__ = ["Check", "Mirrored", "Report", "State", "age_check", "mirror"]
+__all__ = ["Check", "Mirrored", "Report", "State", "age_check", "findings_check", "mirror"]
 
 Check = Callable[[Repository, Descriptor], Verdict]
 _ABOUT = "sha256-"  # tags of what is said about images: copied with them
 _EARLIEST = 946684800  # 2000-01-01: an image without a real date says 1970 or 1980
+
+
+_GRAVER = {"none": "any", "low": "medium", "medium": "high", "high": "critical"}
 
 
 class State(Enum):
@@ -264,34 +267,64 @@ def age_check(now: datetime, max_age: timedelta) -> Check:
     return check
 
 
-def _created(repository: Repository, image: Descriptor) -> Iterator[datetime | None]:
-    """When each image of an index was made; None where it does not say."""
+def _images(repository: Repository, image: Descriptor) -> Iterator[Descriptor]:
+    """The images of an index, or the one image."""
     links = parse_links(repository.manifest(image), image.media_type)
-    if is_index(links.media_type):
-        for child in links.children:
-            if not child.platform.startswith("unknown"):  # BuildKit's attestations
-                yield from _created(repository, child.descriptor)
+    if not is_index(links.media_type):
+        yield image
         return
+    for child in links.children:
+        if not child.platform.startswith("unknown"):  # BuildKit's attestations
+            yield from _images(repository, child.descriptor)
+
+
+def _created(repository: Repository, image: Descriptor) -> Iterator[datetime | None]:
+    """When each image was made; None where it does not say."""
+    for each in _images(repository, image):
+        yield _date(repository, each)
+
+
+def _date(repository: Repository, image: Descriptor) -> datetime | None:
+    links = parse_links(repository.manifest(image), image.media_type)
     config = next(iter(links.blobs), None)
     if config is None or config.size > oci.DOCUMENT_BYTES:
-        yield None
-        return
+        return None
     with repository.stream(config) as pieces:
         text = oci.parse_config(b"".join(pieces)).created
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        yield None
-        return
+        return None
     real = moment.tzinfo is not None and moment.timestamp() >= _EARLIEST
-    yield moment if real else None
+    return moment if real else None
 
 
-def scan_check(severity: str) -> Check:
-    """No finding above ``severity``: not known, as long as nothing scans here."""
+def findings_check(registries: Registries, db: Advisories, severity: str, now: datetime) -> Check:
+    """No open finding graver than ``severity``; what cannot be judged is Unknown.
 
-    def check(_repository: Repository, _image: Descriptor) -> Verdict:
-        return Unknown((f"no finding above {severity}: images are not scanned by `mirror` yet",))
+    Every platform of an index is looked at.
+    """
+    from staunch.flows.scan import Ground, answer, take
+    from staunch.match.judge import judge, parse_terms
+
+    terms = parse_terms((_GRAVER[severity],))
+
+    def check(repository: Repository, image: Descriptor) -> Verdict:
+        refused: list[str] = []
+        unknown: list[str] = []
+        for each in _images(repository, image):
+            target = f"docker://{repository.name}@{each.digest}"
+            taken = take(target, registries=registries, secrets=False)
+            match judge(answer(taken, db, Ground(names=(repository.name,)), now=now), terms):
+                case Refused(reasons):
+                    refused += reasons
+                case Unknown(reasons):
+                    unknown += reasons
+                case Passed():
+                    pass
+        if refused:
+            return Refused(tuple(dict.fromkeys(refused)))
+        return Unknown(tuple(dict.fromkeys(unknown))) if unknown else Passed()
 
     return check
 

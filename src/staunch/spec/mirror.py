@@ -25,7 +25,7 @@ _SCHEMA = "docs/registries.md tells what a mirror file may hold"
 _CONDITIONS = ("policy", "unsigned", "max-age", "no-finding-above", "platform")
 _TOP = ("target", "prune", "mirrors", *_CONDITIONS)
 _EACH = ("source", "tags", "exclude", "to", *_CONDITIONS)
-_SEVERITIES = ("none", "low", "medium", "high", "critical")
+_SEVERITIES = ("none", "low", "medium", "high")  # nothing is above critical
 _DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0}
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,128}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,13 @@ from staunch.apps.cli import options
 from staunch.apps.cli.console import Console, verb
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from staunch.flows.mirror import Check, Mirrored, Report
+    from staunch.model.image import Descriptor
     from staunch.model.mirror import Mirror, MirrorSource
+    from staunch.model.verdict import Verdict
+    from staunch.ports import Advisories, Registries, Repository
 
 
 @verb(
@@ -34,11 +39,19 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Write what lets podman, containerd and Kubernetes pull from the mirror.",
 )
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Advisories, for `no-finding-above`. Default: $STAUNCH_DB, else that of `staunch db`.",
+)
 @options.insecure_registry
 def command(
     console: Console,
     file: Path,
     folder: Path | None,
+    database: Path | None,
     insecure: tuple[str, ...],
     *,
     dry_run: bool,
@@ -57,7 +70,8 @@ def command(
     from staunch.spec.mirror import read_mirror
 
     wanted = read_mirror(file)
-    checks = _checks(wanted, SystemClock().now())
+    now = SystemClock().now()
+    signed = _signed(wanted, now)
     progress = console.progress()
     notes: list[str] = []
     if folder is not None:
@@ -67,27 +81,21 @@ def command(
         _alone(file),
         world.open_registries(insecure=insecure) as registries,
         world.closing(progress),
+        _advisories(wanted, database) as db,
     ):
+        checks = _checks(signed, registries, db, now)
         report = mirror(wanted, registries, checks, progress, dry_run=dry_run, prune=prune)
     console.answer(_document(report, notes), _text(report, notes))
     return _code(report)
 
 
-def _checks(wanted: Mirror, now: object) -> Callable[[MirrorSource], Sequence[Check]]:
-    """The conditions of each source; their files are read before anything is asked."""
-    from datetime import datetime
-
+def _signed(wanted: Mirror, now: datetime) -> dict[Path, Check]:
+    """A check for each policy file; all are read before anything is asked."""
     from staunch.apps.cli import signing
-    from staunch.flows.mirror import age_check, scan_check
     from staunch.flows.trust_policy import read_policy
     from staunch.flows.verify import verify_image
-    from staunch.model.image import Descriptor
-    from staunch.model.verdict import Verdict
-    from staunch.ports import Repository
 
-    assert isinstance(now, datetime)  # noqa: S101 - for mypy: imported late
-
-    def signed(path: Path) -> Check:
+    def check_of(path: Path) -> Check:
         policy = read_policy(path)
         identities = signing.identities(policy)
 
@@ -96,14 +104,35 @@ def _checks(wanted: Mirror, now: object) -> Callable[[MirrorSource], Sequence[Ch
 
         return check
 
-    policies = {path: signed(path) for path in {each.policy for each in wanted.sources} if path}
+    return {path: check_of(path) for path in sorted({e.policy for e in wanted.sources if e.policy})}
+
+
+def _checks(
+    signed: Mapping[Path, Check], registries: Registries, db: Advisories | None, now: datetime
+) -> Callable[[MirrorSource], Sequence[Check]]:
+    """The conditions of each source, the cheap ones first."""
+    from staunch.flows.mirror import age_check, findings_check
 
     def of(each: MirrorSource) -> Sequence[Check]:
-        found = [policies[each.policy]] if each.policy else []
+        found = [signed[each.policy]] if each.policy else []
         found += [age_check(now, each.max_age)] if each.max_age is not None else []
-        return [*found, scan_check(each.no_finding_above)] if each.no_finding_above else found
+        if each.no_finding_above and db is not None:
+            found.append(findings_check(registries, db, each.no_finding_above, now))
+        return found
 
     return of
+
+
+@contextmanager
+def _advisories(wanted: Mirror, database: Path | None) -> Iterator[Advisories | None]:
+    """The database, if any source asks for it."""
+    from staunch.adapters.advisory_db import AdvisoryDatabase, default_path
+
+    if not any(each.no_finding_above for each in wanted.sources):
+        yield None
+        return
+    with AdvisoryDatabase(database or default_path()) as opened:
+        yield opened
 
 
 @contextmanager
