@@ -211,6 +211,7 @@ def test_over_an_air_gap(built, tmp_path):
     """Export here; in a namespace without interfaces: import, build, verify, push, verify."""
     staunch, folder, document = built
     need("docker-registry")
+    need("ip")
     words = (
         "bundle", "export", "out/tiny", "--lock", "tiny.lock", "--file", "tiny.yaml",
         "--file", "hello.txt", "--trust", "release.pub", "--key", "release.key",
