@@ -180,3 +180,14 @@ def test_a_feed_given_twice_in_one_change(tmp_path: Path) -> None:
         assert {each.name: each.records for each in opened.feeds()} == {"kev": 20, "osv:pypi": 2}
         assert opened.facts("pypi", "x")
         assert opened.kev("CVE-2026-1019")
+
+
+def test_a_single_record_makes_an_old_feed_no_younger(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    add(db, *FEEDS[0], retrieved="2024-10-09T00:00:00Z")
+    path = write(tmp_path, {"A-1.json": osv("A-1", affects("x", "introduced 0"))}) / "A-1.json"
+    add(db, "osv", path, retrieved="2026-11-27T00:00:00Z")
+    with AdvisoryDatabase(db) as opened:
+        (feed,) = opened.feeds()
+    assert (feed.records, feed.partial) == (1317, "")
+    assert (feed.retrieved, feed.newest[:10]) == ("2024-10-09T00:00:00Z", "2024-10-08")

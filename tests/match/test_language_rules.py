@@ -179,6 +179,15 @@ def test_upstream_and_related_never_merge(tmp_path: Path) -> None:
     assert set(states(run(database(tmp_path, records), pypi("x", "1")))) == {"A-1", "A-2", "A-3"}
 
 
+def test_bundles_never_merge_even_where_they_list_cves_as_aliases(tmp_path: Path) -> None:
+    entry = affects("x", "introduced 0", "fixed 1.0-2", ecosystem="Debian:12")
+    record = osv("DSA-5000-1", entry, aliases=["CVE-2026-0001", "CVE-2026-0002"])
+    matched = run(database(tmp_path, [record]), deb("x", "1.0-1"), distribution=BOOKWORM)
+    assert states(matched) == {"CVE-2026-0001": "affected", "CVE-2026-0002": "affected"}
+    assert one(matched, "CVE-2026-0001").related == ("DSA-5000-1",)
+    assert one(matched, "CVE-2026-0001").aliases == ()
+
+
 def test_the_lowest_ghsa_is_shown_where_there_is_no_single_cve(tmp_path: Path) -> None:
     record = osv(
         "PYSEC-2026-1",

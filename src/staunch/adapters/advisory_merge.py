@@ -46,7 +46,10 @@ INSERT OR IGNORE INTO single SELECT feed, kind, key, body FROM (
 
 
 def joined(out: sqlite3.Connection, number: int, old: Feed, new: Feed) -> Feed:
-    """A feed to which records were added: counts and digest of all of it."""
+    """A feed to which records were added: counts and digest of all of it.
+
+    Single records make an old feed no younger.
+    """
     total = hashlib.sha256()
     count = 0
     rows = out.execute("SELECT digest FROM record WHERE feed = ? ORDER BY id", (number,))
@@ -56,8 +59,8 @@ def joined(out: sqlite3.Connection, number: int, old: Feed, new: Feed) -> Feed:
         new,
         covers=tuple(sorted({*old.covers, *new.covers})),
         digest=f"sha256:{total.hexdigest()}",
-        retrieved=max(old.retrieved, new.retrieved),
-        newest=max(old.newest, new.newest),
+        retrieved=old.retrieved if new.partial else new.retrieved,
+        newest=old.newest if new.partial else max(old.newest, new.newest),
         partial=new.partial if old.partial else "",
         records=count,
         broken=old.broken + new.broken,

@@ -121,6 +121,9 @@ def _advisory(document: object, where: str) -> Advisory:
     if own:
         aliases.add(own[1])
     cvss, level = _severities(top.get("severity"), identifier)
+    bundle = bool(_BUNDLE.match(identifier))
+    if bundle:  # its CVEs are several vulnerabilities, however the record lists them
+        upstream, aliases = (*upstream, *aliases), set()
     return Advisory(
         id=identifier,
         key=identifier,
@@ -134,7 +137,7 @@ def _advisory(document: object, where: str) -> Advisory:
         cvss=cvss,
         level=_word(mapping(top.get("database_specific")).get("severity")) or level,
         malware=identifier.startswith("MAL-"),
-        bundle=bool(_BUNDLE.match(identifier)),
+        bundle=bundle,
         references=_references(top.get("references")),
         affected=tuple(_affected_of(top, identifier)),
     )
