@@ -11,10 +11,10 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import advisories, inventory, registry, scan, startup, torch_cpu
+from benchmarks import advisories, inventory, registry, sbom, scan, startup, torch_cpu
 from benchmarks.report import Figure, render
 
-_ALL = ["startup", "torch", "advisories", "registry", "scan", "inventory"]
+_ALL = ["startup", "torch", "advisories", "registry", "scan", "inventory", "sbom"]
 RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks-results.md"
 
 
@@ -37,6 +37,8 @@ def main() -> None:
         figures += scan.figures(asked.runs)
     if "inventory" in asked.only:
         figures += inventory.figures(asked.runs)
+    if "sbom" in asked.only:
+        figures += sbom.figures(asked.runs)
     text = render(
         figures,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Linux, CPython {platform.python_version()}",

@@ -12,7 +12,10 @@ import pytest
 from staunch.adapters.store import FileStore
 from staunch.attest.provenance import Provenance
 from staunch.flows.build import BuildOptions, build
+from staunch.flows.contents import check_contents
 from staunch.flows.rebuild import FreshStore, check_rebuild, find_lock, rebuild
+from staunch.flows.sbom import read_sbom
+from staunch.formats import cyclonedx
 from staunch.formats.lock import format_lock
 from staunch.model.digest import Digest
 from staunch.model.image import Descriptor
@@ -20,6 +23,7 @@ from staunch.model.verdict import Passed, Refused, Unknown
 from staunch.publish.repository import open_layout
 from staunch.spec import load
 from tests.flows.test_bills import make_case
+from tests.support import ntia
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +155,23 @@ def test_nothing_derived_is_taken_over(tmp_path: Path) -> None:
     with store.download(Digest.of(b"d"), 1) as pending:
         pending.write(b"d")
     assert base.blob(Digest.of(b"d")) is not None
+
+
+def test_estargz_from_build_to_rebuild(made, tmp_path) -> None:
+    """The list of files holds what the form adds; a rebuild takes the same form."""
+    case, world, *_ = made
+    out = tmp_path / "image"
+    report = build(case.spec, case.lock, world, BuildOptions(out, compression="estargz"))
+    with open_layout(out) as repository:
+        (image,) = repository.images()
+        check, found = check_contents(repository, image, sbom=report.platforms[0].sbom)
+        assert check.verdict == Passed(), check
+        assert found is not None
+        assert not found.changes
+        again = rebuild(
+            repository, image, case.spec, case.lock, world, FileStore(tmp_path / "fresh")
+        )
+    assert again.same
+    document = read_sbom(out, media_type=cyclonedx.MEDIA_TYPE)
+    paths = [path for path, _, _ in ntia.files(json.loads(document))]
+    assert {"stargz.index.json", ".no.prefetch.landmark"} <= set(paths)
