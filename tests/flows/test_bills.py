@@ -14,6 +14,7 @@ from staunch.adapters.clock import SystemClock
 from staunch.adapters.http import OfflineTransport
 from staunch.adapters.runner import ProcessRunner
 from staunch.adapters.store import FileStore
+from staunch.errors import UndecidedError
 from staunch.flows import bills
 from staunch.flows.build import BuildOptions, build
 from staunch.flows.describe import describe_index
@@ -214,10 +215,13 @@ def test_an_index_has_sboms_and_lock_of_its_own(made, tmp_path) -> None:
         blob = store.blob(each.digest)
         manifest = oci.parse_manifest(blob.pread(blob.size, 0))
         assert manifest.subject == published.digest
-        kinds[manifest.artifact_type] = store.blob(manifest.layers[0].digest)
+        kinds[manifest.artifact_type] = manifest.layers[0].digest
     assert set(kinds) == {spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE, LOCK}
-    document = kinds[spdx.MEDIA_TYPE]
-    purls = spdx.package_purls(document.pread(document.size, 0))
+    document = read_sbom(tmp_path / "image", index=True)
+    assert Digest.of(document) == kinds[spdx.MEDIA_TYPE]
+    with pytest.raises(UndecidedError, match="carries no SBOM for the index"):
+        read_sbom(tmp_path / "image", index=True, media_type=file_list.MEDIA_TYPE)
+    purls = spdx.package_purls(document)
     assert sum("arch=" in each for each in purls) == 2
 
 

@@ -10,6 +10,7 @@ from staunch.formats import estargz
 from staunch.model.digest import Digest
 from staunch.model.entry import Entry, Kind
 from staunch.model.image import Assembled, Layer
+from staunch.model.part import Part, PartKind
 
 __all__ = ["refuse_taken", "with_tables"]
 
@@ -34,5 +35,9 @@ def with_tables(assembled: Assembled, layers: Sequence[Layer]) -> Assembled:
     digest = Digest.parse(dict(layers[-1].descriptor.annotations)[estargz.TOC_DIGEST])
     table = Entry(estargz.TOC, Kind.FILE, 0o444, digest=digest, owner="staunch")
     own = {table.path: table, estargz.LANDMARK.path: estargz.LANDMARK}
-    entries = [*(each for each in assembled.entries if each.path not in own), *own.values()]
-    return replace(assembled, entries=tuple(sorted(entries, key=lambda each: each.path)))
+    entries = sorted((*assembled.entries, *own.values()), key=lambda each: each.path)
+    parts = assembled.parts
+    if all(part.id != "staunch" for part in parts):
+        made = Part("staunch", PartKind.STAUNCH, "staunch", "")
+        parts = tuple(sorted((*parts, made), key=lambda part: part.id))
+    return replace(assembled, parts=parts, entries=tuple(entries))

@@ -18,7 +18,7 @@ from staunch.model.platform import Platform
 from staunch.ports import Store
 
 if TYPE_CHECKING:
-    from staunch.publish.read import ImageSource, SourceImage
+    from staunch.publish.read import ImageSource
 
 EMPTY: Final = b"{}"  # image-spec, manifest.md, "Guidance for an Empty Descriptor"
 MEDIA_EMPTY: Final = "application/vnd.oci.empty.v1+json"
@@ -75,7 +75,11 @@ def _artifact(
 
 
 def read_sbom(
-    path: Path, platform: Platform | None = None, *, media_type: str = spdx.MEDIA_TYPE
+    path: Path,
+    platform: Platform | None = None,
+    *,
+    media_type: str = spdx.MEDIA_TYPE,
+    index: bool = False,
 ) -> bytes:
     """The SBOM that a build put beside the image at ``path``, checked against its digest.
 
@@ -83,6 +87,7 @@ def read_sbom(
         path: an OCI layout directory or archive.
         platform: which image; may be left out when there is one.
         media_type: another document: CycloneDX, the list of files, the lock.
+        index: what is about the index over several platforms, instead of about one of them.
 
     Raises:
         SpecError: no image there, or none for that platform.
@@ -92,16 +97,24 @@ def read_sbom(
     from staunch.publish.read import open_image
 
     with open_image(path) as source:
-        image = source.image(platform)
+        subject: Digest | None = source.digest
+        what = "the index"
+        if not index:
+            image = source.image(platform)
+            subject, what = image.manifest.digest if image.manifest else None, str(image.platform)
         for digest in _referrers(source):
             data = source.read_blob(digest, max_bytes=oci.DOCUMENT_BYTES)
             manifest = oci.parse_manifest(data)
-            if manifest.artifact_type in _ARTIFACTS and _about(manifest, image):
+            if (
+                manifest.artifact_type in _ARTIFACTS
+                and manifest.subject is not None
+                and manifest.subject == subject
+            ):
                 for layer in manifest.layers:
                     if layer.media_type == media_type:
                         return source.read_blob(layer.digest, max_bytes=SBOM_BYTES)
     raise UndecidedError(
-        f"{path} carries no SBOM for {image.platform}",
+        f"{path} carries no SBOM for {what}",
         why="no artifact in it is one about this image",
         mend="build the image with `staunch build` into an OCI layout or archive",
     )
@@ -118,11 +131,3 @@ def _referrers(source: ImageSource) -> tuple[Digest, ...]:
             why=f"index.json, annotation {oci.REFERRERS}: {error.what}",
             mend="build the image again",
         ) from error
-
-
-def _about(manifest: oci.Manifest, image: SourceImage) -> bool:
-    return (
-        manifest.subject is not None
-        and image.manifest is not None
-        and manifest.subject == image.manifest.digest
-    )

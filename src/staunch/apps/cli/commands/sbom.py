@@ -25,6 +25,7 @@ from staunch.apps.cli.failures import write
     help="SPDX 2.3 or CycloneDX 1.6, JSON; or the list of files.",
 )
 @options.platform
+@click.option("--index", is_flag=True, help="The SBOM of the index over several platforms.")
 @click.option(
     "-o",
     "--output",
@@ -33,7 +34,13 @@ from staunch.apps.cli.failures import write
     help="Write it there instead of to standard output.",
 )
 def command(
-    console: Console, image: str | None, form: str, platform: str | None, output: Path | None
+    console: Console,
+    image: str | None,
+    form: str,
+    platform: str | None,
+    output: Path | None,
+    *,
+    index: bool,
 ) -> int:
     """Print an image's software bill of materials.
 
@@ -54,7 +61,8 @@ def command(
         "cyclonedx": cyclonedx.MEDIA_TYPE,
         "files": file_list.MEDIA_TYPE,
     }[form]
-    data = read_sbom(path, Platform.parse(platform) if platform else None, media_type=media_type)
+    wanted = Platform.parse(platform) if platform else None
+    data = read_sbom(path, wanted, media_type=media_type, index=index)
     if output is not None:
         try:
             output.write_bytes(data)
