@@ -19,10 +19,16 @@ from cryptography.hazmat.primitives.serialization import (
 from staunch.model import limits
 from staunch.model.answer import Exposure
 from staunch.model.finding import Level
-from staunch.scan.secrets import PACKAGED, WINDOW, FileScan, exposures_of, in_settings, settle
+from staunch.scan.secrets import PACKAGED, WINDOW, FileScan, in_settings, settle
 
 RSA = rsa.generate_private_key(65537, 2048)
 TOKEN = b"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"
+
+
+def exposures_of(path: str, data: bytes) -> tuple[Exposure, ...]:
+    scan = FileScan(path)
+    scan.feed(data)
+    return scan.exposures()
 
 
 def pem(

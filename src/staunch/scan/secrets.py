@@ -19,7 +19,7 @@ from staunch.model import limits
 from staunch.model.answer import Exposure
 from staunch.model.finding import Level
 
-__all__ = ["PACKAGED", "FileScan", "exposures_of", "in_settings", "settle"]
+__all__ = ["PACKAGED", "FileScan", "in_settings", "settle"]
 
 WINDOW: Final = limits.MIB
 OVERLAP: Final = 16 * limits.KIB  # longer than any key
@@ -170,13 +170,6 @@ class FileScan:
         self._found.setdefault(
             (rule, text), Exposure(self._path, rule, what, line, hint, level, checked)
         )
-
-
-def exposures_of(path: str, data: bytes) -> tuple[Exposure, ...]:
-    """The secrets of one file that is at hand whole."""
-    scan = FileScan(path)
-    scan.feed(data)
-    return scan.exposures()
 
 
 def in_settings(
