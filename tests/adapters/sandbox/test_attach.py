@@ -65,6 +65,15 @@ def test_streams(name: str, root: Path) -> None:
     assert b"Read-only file system" in lines[2]
 
 
+def test_a_program_that_is_not_there(name: str, root: Path) -> None:
+    argv = [word.replace('["sh", "-c", script]', '["no-such", "x"]') for word in _argv(root, name)]
+    done = subprocess.run(argv, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (
+        127,
+        b"no-such: there is no such program in the image\n",
+    )
+
+
 def test_terminal(name: str, root: Path) -> None:
     master, slave = os.openpty()
     with subprocess.Popen(

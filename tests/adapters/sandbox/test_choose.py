@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import staunch
 from staunch.adapters.runner import ProcessRunner
 from staunch.adapters.sandbox import choose_sandbox, static_shell
 from staunch.adapters.sandbox.choose import probe, tiny_program
-from staunch.adapters.sandbox.held import make_mount_points
+from staunch.adapters.sandbox.held import make_mount_points, program_is_there
 from staunch.errors import SpecError, UndecidedError
 from staunch.ports import Bind, Confinement
 from tests.support.sandbox import FakeSandbox, ended
@@ -107,6 +108,27 @@ def test_binds_are_never_made_through_links(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot mount anything at /folder"):
         make_mount_points(tmp_path / "root", Confinement(1, 1, binds=(Bind(file, "/folder"),)))
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_programs_are_looked_for_inside_the_image(tmp_path: Path) -> None:
+    for folder in ("usr/bin", "app", "opt"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("usr/bin/python3.13", "app/run"):
+        (tmp_path / file).touch()
+    for link, target in {
+        "bin": "usr/bin",
+        "usr/bin/python3": "python3.13",
+        "usr/bin/python": "/usr/bin/../bin/python3",
+        "usr/bin/loop": "loop",
+        "usr/bin/out": "../../../../../../etc/passwd",
+        "opt/ls": "/bin/ls",
+    }.items():
+        (tmp_path / link).symlink_to(target)
+    held = Confinement(1, 1, env=(("PATH", "/opt:/bin:"),), workdir="/app")
+    there = ["python3", "python", "/bin/python3", "run", "./run", "../app/run", "/app/run"]
+    absent = ["sh", "loop", "out", "ls", "/bin/sh", "/opt/ls", "usr/bin/python3", "run/x"]
+    assert [each for each in (*there, *absent) if program_is_there(tmp_path, each, held)] == there
+    assert program_is_there(tmp_path, "/mounted/x", replace(held, binds=(Bind(tmp_path, "/m"),)))
 
 
 USER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from staunch.adapters.runner import ProcessRunner
-from staunch.adapters.sandbox.held import finished, quietly, runs_here
+from staunch.adapters.sandbox.held import (
+    NO_COMMAND,
+    finished,
+    program_is_there,
+    quietly,
+    runs_here,
+)
 from staunch.ports import Completed, Confinement, Outcome
 
 _NO_DEADLINE_S = float(1 << 31)
@@ -67,7 +74,13 @@ class ToolSandbox(ABC):
             return finished(run, held, clean=lambda: self._clean(prepared))
 
     def attach(self, root: Path, argv: Sequence[str], held: Confinement) -> int:
-        """Run on our own standard streams, with a terminal if standard input is one."""
+        """Run on our own standard streams, with a terminal if standard input is one.
+
+        A program that the image does not have is 127, as for a shell: the tools have other codes.
+        """
+        if not program_is_there(root, argv[0], held):
+            os.write(2, f"{argv[0]}: there is no such program in the image\n".encode())
+            return NO_COMMAND
         with self._prepared(root, argv, held, attached=True) as prepared:
             try:
                 return self._runner.attached(

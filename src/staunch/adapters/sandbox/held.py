@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import resource
@@ -14,6 +15,7 @@ from pathlib import Path
 from staunch.adapters.rooted import Rooted, host_errors, parts_of
 from staunch.adapters.runner import DeadlineError, ProcessRunner
 from staunch.errors import SpecError, UndecidedError
+from staunch.model import limits
 from staunch.ports import Completed, Confinement, Outcome
 
 MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run")
@@ -88,6 +90,42 @@ def make_mount_points(root: Path, held: Confinement, *, files: Sequence[str] = (
                 _file(rooted, parts)
         for name in (*files, *(HOST_FILES if held.network else ())):
             _file(rooted, parts_of(name))
+
+
+def program_is_there(root: Path, program: str, held: Confinement) -> bool:
+    """Whether the image has that program: by its path, else on the ``PATH`` it is given.
+
+    Links are followed inside ``root``. Where anything is mounted in, nobody looks: True.
+    """
+    if held.binds:
+        return True
+    if "/" in program:
+        start = "" if program.startswith("/") else held.workdir
+        return _exists(root, f"{start}/{program}")
+    folders = dict(held.env).get("PATH", "/usr/bin:/bin").split(":")
+    return any(_exists(root, f"{folder or held.workdir}/{program}") for folder in folders)
+
+
+def _exists(root: Path, path: str) -> bool:
+    todo, done, links = list(reversed(path.split("/"))), list[str](), 0
+    while todo:
+        name = todo.pop()
+        if name in ("", ".", ".."):
+            del done[len(done) - (name == "..") :]
+            continue
+        try:
+            target = str(root.joinpath(*done, name).readlink())
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # it is no link, but it is there
+                return False
+            done.append(name)
+            continue
+        links += 1
+        if links > limits.LINK_DEPTH:
+            return False
+        done = [] if target.startswith("/") else done
+        todo.extend(reversed(target.split("/")))
+    return True
 
 
 def _below_mount(path: str) -> bool:
