@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +194,25 @@ def test_a_single_record_makes_an_old_feed_no_younger(tmp_path: Path) -> None:
         (feed,) = opened.feeds()
     assert (feed.records, feed.partial) == (1317, "")
     assert (feed.retrieved, feed.newest[:10]) == ("2024-10-09T00:00:00Z", "2024-10-08")
+
+
+def test_a_killed_import_leaves_the_old_database_and_no_rubbish_for_long(tmp_path: Path) -> None:
+    db = database(tmp_path, [osv("A-1", affects("x", "introduced 0"))])
+    before = db.read_bytes()
+    program = (
+        "import os, signal, sys; from pathlib import Path; "
+        "from staunch.adapters.advisory_build import change; "
+        "from staunch.model.advisory import Advisory, Feed, Reading; "
+        "held = change(Path(sys.argv[1])); made = held.__enter__(); "
+        "made.add(Reading(Feed('x', 'osv'), iter([Advisory('B-1')]))); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, db], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert db.read_bytes() == before
+    assert (
+        len([each for each in tmp_path.iterdir() if each.name.startswith(".advisories.db.")]) == 2
+    )
+    add(db, *FEEDS[2])
+    left = {each.name for each in tmp_path.iterdir() if each.name.startswith(".")}
+    assert left == {".advisories.db.lock"}

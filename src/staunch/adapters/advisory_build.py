@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -75,6 +76,7 @@ def change(path: Path) -> Iterator[Change]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_name(f".{path.name}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            _sweep(path)
             old = AdvisoryDatabase(path) if path.exists() else None
             try:
                 changing = Change(scratch, old)
@@ -95,6 +97,14 @@ def change(path: Path) -> Iterator[Change]:
         for each in (scratch, made):
             with suppress(OSError):  # what cannot be written cannot be removed, either
                 each.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed changes left: nobody else is at work while the lock is held."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(?:\.new)?(?:-journal)?")
+    for each in path.parent.iterdir():
+        if name.fullmatch(each.name):
+            each.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, why: str) -> HostError:
