@@ -223,3 +223,18 @@ def test_two_parts_of_one_name_are_refused() -> None:
             facts={"wheel:numpy": PartFacts(bundled=libraries)},
         )  # fmt: skip
     assert "two components are called" in caught.value.why
+
+
+def test_the_same_thing_told_twice_is_no_contradiction() -> None:
+    """virtualenv's own SBOM names a project twice, with other digests; setuptools vendors one twice."""
+    told = (Foreign("packaging", "24", "pkg:pypi/packaging@24", digest="00" * 32),
+            Foreign("packaging", "24", "pkg:pypi/packaging@24", digest="11" * 32))  # fmt: skip
+    tree = assemble(wheel("x", "1", files=["a/y-2.dist-info/METADATA", "b/y-2.dist-info/METADATA"]))
+    bom = bill(
+        tree, name="x", created=CREATED, seed=SEED, staunch_version="1",
+        facts={"wheel:x": PartFacts(merged=(("p", told), ("q", told)))},
+    )  # fmt: skip
+    assert official.faults(cyclonedx(bom)) == []
+    assert official_spdx.faults(spdx(bom)) == []
+    names = [each["name"] for each in ntia.components(json.loads(cyclonedx(bom)))]
+    assert (names.count("packaging"), names.count("y")) == (4, 1)

@@ -348,14 +348,14 @@ def _carried(part: Part, outer: Component, present: Mapping[str, Entry]) -> Iter
     setuptools and pip carry others along (``_vendor``); Debian's modules of Python bring theirs.
     Name and version are those of the metadata's folder (PEP 376, PEP 427).
     """
+    found: dict[tuple[str, str], list[str]] = {}
     for path in sorted(present):
-        if "-info" not in path:
+        match = _METADATA_PATH.fullmatch(path) if "-info" in path else None
+        if match is None or (part.kind is PartKind.WHEEL and match["folder"].endswith(_SITE)):
             continue
-        found = _METADATA_PATH.fullmatch(path)
-        if found is None or (part.kind is PartKind.WHEEL and found["folder"].endswith(_SITE)):
-            continue
-        name = re.sub(r"[-_.]+", "-", found["name"]).lower()
-        version = found["version"].replace("_", "-")
+        name = re.sub(r"[-_.]+", "-", match["name"]).lower()
+        found.setdefault((name, match["version"].replace("_", "-")), []).append(path)
+    for (name, version), paths in found.items():
         yield Component(
             _ref("carried", *part.id.split(":"), name, version),
             ComponentKind.PROJECT,
@@ -363,9 +363,9 @@ def _carried(part: Part, outer: Component, present: Mapping[str, Entry]) -> Iter
             version,
             Purl.make("pypi", "", name, version),
             outer.supplier,
-            paths=(path,),
+            paths=tuple(paths),
             known_by="metadata",
-            remarks=(f"carried inside {part.name}: {path}",),
+            remarks=(f"carried inside {part.name}: {', '.join(paths)}",),
         )
 
 
@@ -404,7 +404,8 @@ def _merged(outer: Component, path: str, told: Foreign) -> Component:
             purl = Purl.parse(told.purl.partition("#")[0])
         except SpecError:
             facts.append(("told-purl", told.purl))
-    key = Digest.of("\0".join((path, told.name, told.version, told.purl)).encode()).hex[:12]
+    words = (path, told.name, told.version, told.purl, told.licence, told.digest)
+    key = Digest.of("\0".join(words).encode("utf-8", "surrogateescape")).hex[:16]
     return Component(
         _ref("merged", outer.ref, told.name, key),
         ComponentKind.MERGED,
