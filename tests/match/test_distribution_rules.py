@@ -19,10 +19,13 @@ from tests.support.advisories import (
     BUSTER,
     DATA,
     JAMMY,
+    affects,
     apk,
     database,
     deb,
     one,
+    osv,
+    pypi,
     run,
     states,
     write,
@@ -469,3 +472,36 @@ def test_a_feed_in_several_files_is_one(tmp_path: Path) -> None:
         "CVE-2014-8242",
         "CVE-2008-7220",
     }
+
+
+def test_wolfi_osv_is_read_by_its_format(tmp_path: Path) -> None:
+    """Made-up records, as above."""
+    entry = affects("x", "introduced 0", "fixed 1.2-r0", ecosystem="Wolfi")
+    record = osv("CGA-test-0000-0001", entry, aliases=["CVE-2026-0001", "GHSA-aaaa-bbbb-cccc"])
+    wolfi = Distribution("wolfi", "20230201")
+    db = database(tmp_path, [record])
+    found = one(
+        run(db, apk("libx", "1.1-r5", "x", distribution=wolfi), distribution=wolfi), "CVE-2026-0001"
+    )
+    assert (found.state, found.fixed_version) == (State.AFFECTED, "1.2-r0")
+    assert found.aliases == ("CGA-test-0000-0001", "GHSA-aaaa-bbbb-cccc")
+
+
+def test_a_distributions_no_silences_the_language_finding_of_what_it_owns(tmp_path: Path) -> None:
+    """Of every alias: the secdb names the GHSA, the language feed the CVE."""
+    document = {
+        "reponame": "os", "urlprefix": "https://packages.wolfi.dev",
+        "packages": [{"pkg": {"name": "py3-x", "secfixes": {"0": ["GHSA-aaaa-bbbb-cccc"]}}}],
+    }  # fmt: skip
+    record = osv(
+        "PYSEC-2026-1",
+        affects("x", "introduced 0"),
+        aliases=["CVE-2026-0001", "GHSA-aaaa-bbbb-cccc"],
+    )
+    path = write(tmp_path, {"security.json": json.dumps(document).encode()}) / "security.json"
+    db = database(tmp_path, [record], secdb=path)
+    wolfi = Distribution("wolfi", "20230201")
+    owner = apk("py3-x", "1-r0", distribution=wolfi)
+    matched = run(db, owner, pypi("x", "1.0", owner=str(owner.purl)), distribution=wolfi)
+    assert states(matched) == {"CVE-2026-0001": "not_affected"}
+    assert [each.rule for each in matched.dropped] == ["owned-by-distribution"]
