@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from staunch.attest.sbom import PartFacts, bill, cyclonedx, file_list, index_bill, spdx
 from staunch.ecosystems.bundled import Bundled
@@ -238,3 +240,18 @@ def test_the_same_thing_told_twice_is_no_contradiction() -> None:
     assert official_spdx.faults(spdx(bom)) == []
     names = [each["name"] for each in ntia.components(json.loads(cyclonedx(bom)))]
     assert (names.count("packaging"), names.count("y")) == (4, 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30),
+    st.sampled_from(["Author-email", "Author", "License", "Summary", "Home-page", "License-Expression", "Project-URL"]),
+)  # fmt: skip
+def test_words_of_strangers_make_a_valid_document(words, field) -> None:
+    lines = f"{field}: {words}\nHome-page: https://{words}\nAuthor-email: {words} <{words}>\n"
+    tree = assemble(
+        wheel("x", "1", fields=lines), deb("y", "1", fields=f"Homepage: http://{words}\n")
+    )
+    bom = bill(tree, name="x", created=CREATED, seed=SEED, staunch_version="1", supplier=words)
+    assert official.faults(cyclonedx(bom)) == []
+    assert official_spdx.faults(spdx(bom)) == []

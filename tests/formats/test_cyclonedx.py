@@ -64,6 +64,7 @@ def _nested(depth: int) -> dict[str, object]:
         (json.dumps({"bomFormat": "other"}).encode(), "wanted 'CycloneDX', got 'other'"),
         (_cdx({"type": "library"}), "components[0].name: wanted a string"),
         (_cdx("text"), "wanted an object"),
+        (_cdx({"name": " "}), "components[0].name: wanted a name"),
         (_cdx({"name": "a", "hashes": [{"alg": "SHA-256", "content": "x"}]}), "wanted 64 hexadecimal digits"),
         (_cdx(_nested(DEPTH)), f"components are nested more than {DEPTH} deep"),
     ],
@@ -79,6 +80,7 @@ def test_what_is_refused(data, why) -> None:
     [
         ({"spdxVersion": "SPDX-3.0"}, "wanted SPDX 2"),
         ({"spdxVersion": "SPDX-2.3", "packages": [{}]}, "packages[0].name: wanted a string"),
+        ({"spdxVersion": "SPDX-2.3", "packages": [{"name": ""}]}, "packages[0].name: wanted a name"),
         ({"spdxVersion": "SPDX-2.2", "packages": [{"name": "a", "checksums": [{"algorithm": "SHA256", "checksumValue": "x"}]}]}, "wanted 64 hexadecimal digits"),
     ],
 )  # fmt: skip

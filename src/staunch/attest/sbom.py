@@ -44,6 +44,10 @@ _METADATA_PATH = re.compile(
     r"(?P<folder>.*/)(?P<name>[A-Za-z0-9._]+)-(?P<version>[^-/]+)"
     r"(\.dist-info/METADATA|(-py\d[\d.]*)?\.egg-info(/PKG-INFO)?)"
 )
+_ADDRESS = re.compile(
+    r"https?://(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})+"
+    r"(?:#(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+)
 _SITE = ("/dist-packages/", "/site-packages/")
 
 
@@ -433,4 +437,5 @@ def _source_purl(part: Part, name: str, version: str) -> Purl | None:
 
 
 def _url(text: str) -> str:
-    return text if re.fullmatch(r"https?://[!-~]+", text) else ""
+    """A web address that is one in every character (RFC 3986), else ""."""
+    return text if _ADDRESS.fullmatch(text) else ""

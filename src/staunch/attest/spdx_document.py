@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from staunch.formats.spdx import (
     DOCUMENT_ID,
     FILE_LIST,
@@ -25,6 +27,9 @@ _PURPOSES = {
     ComponentKind.PROJECT: "LIBRARY",
     ComponentKind.SOURCE: "SOURCE",
 }
+_HOST = re.compile(
+    r"https?://[a-z0-9]+(?:[-.][a-z0-9]+){0,50}\.[a-z]{2,5}(?::[0-9]{1,5})?(?:/|\Z)", re.IGNORECASE
+)
 _LINKS = {
     Link.CONTAINS: "CONTAINS",
     Link.BUNDLES: "CONTAINS",  # SPDX 2.3 has no word of its own; the comment says it
@@ -69,8 +74,8 @@ def _package(component: Component, bom: Sbom, *, bundled: bool) -> SpdxPackage:
         version=component.version or NOASSERTION,
         file_name=component.file_name,
         supplier=_supplier(component.supplier),
-        download=component.download or NOASSERTION,
-        homepage=component.homepage,
+        download=_address(component.download) or NOASSERTION,
+        homepage=_address(component.homepage),
         summary=component.summary,
         licence_declared=component.licence.expression or NOASSERTION,
         source_info=component.source_info,
@@ -79,6 +84,11 @@ def _package(component: Component, bom: Sbom, *, bundled: bool) -> SpdxPackage:
         checksums=(("SHA256", component.digest.hex),) if component.digest else (),
         refs=tuple(_refs(component, bom)),
     )
+
+
+def _address(url: str) -> str:
+    """Left out where SPDX's validator takes no such host: without a dot, or of a long last part."""
+    return url if _HOST.match(url) else ""
 
 
 def _supplier(supplier: Supplier | None) -> str:

@@ -23,5 +23,7 @@ def person(text: str) -> Supplier | None:
     name = name.split("\n", 1)[0].strip(' "')[:200]
     if not name or "@" in name or any(sign in name for sign in "<>()"):
         return None
+    if not re.fullmatch(r"[^@]+@[^@]+", mail):
+        mail = ""
     words = re.split(r"[\s,]+", name.lower())
     return Supplier(name, mail, organisation=any(word in words for word in _TEAM))

@@ -20,7 +20,7 @@ from staunch.ports import Store
 __all__ = ["Description", "describe", "describe_index"]
 
 _DESCRIBED = "described"  # kind of the store's records
-_FORMAT = "2"  # goes into their keys: raise it when the documents of the same image change
+_FORMAT = "3"  # goes into their keys: raise it when the documents of the same image change
 
 
 @dataclass(frozen=True, slots=True)

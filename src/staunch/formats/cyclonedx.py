@@ -288,6 +288,8 @@ def parse_components(data: bytes, *, what: str) -> tuple[Foreign, ...]:
 
 
 def _foreign(component: Node) -> Foreign:
+    if not component["name"].text().strip():
+        component["name"].fail("wanted a name")
     digest = ""
     for each in component["hashes"].items(lambda node: node, most=100):
         if each["alg"].text() == "SHA-256":

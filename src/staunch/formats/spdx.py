@@ -195,6 +195,8 @@ def parse_packages(data: bytes, *, what: str) -> tuple[Foreign, ...]:
 
 
 def _foreign(package: Node) -> Foreign:
+    if not package["name"].text().strip():
+        package["name"].fail("wanted a name")
     refs = package["externalRefs"].items(lambda node: node, most=1000)
     purls = [
         ref["referenceLocator"].text() for ref in refs if ref["referenceType"].text() == "purl"
