@@ -31,7 +31,7 @@ from tests.support.registry import Registry, registry
 from tests.support.tools import need
 
 SUITE, PACKAGES = "bookworm", "python3-pip,libgomp1"
-WHEELS = ("torch==2.13.0+cpu", "transformers", "scipy", "pandas")
+WHEELS = ("torch==2.13.0+cpu", "numpy")
 BLOCK = 4 << 20
 TAKE = (
     "import sys\n"

@@ -6,12 +6,15 @@ import gzip
 import io
 import json
 import pickle
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
+from staunch.flows.inventory import take_inventory
 from staunch.model.inventory import Confidence, FoundPackage, Inventory
 from staunch.scan.content import Budget, Kept, Lost
 from staunch.scan.forward import Pieces
@@ -20,6 +23,7 @@ from tests.formats.test_modelfiles import onnx, safetensors
 from tests.formats.test_pickles import Evil
 from tests.formats.test_programs import MODULES, elf, inline, marked, packed
 from tests.scan.images import SITE, inventory_of, names, only
+from tests.support.layouts import write_layout
 
 
 def archive(members: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -371,6 +375,61 @@ def test_models_that_cannot_be_read_are_gaps(tmp_path: Path) -> None:
     assert {each.where for each in found.gaps} == {
         "a.safetensors", "b.gguf", "d.pt", "e.pkl", "f.joblib", "g.joblib", "h.pt",
     }  # fmt: skip
+
+
+def test_half_a_character_in_json_is_no_fault_of_ours(tmp_path: Path) -> None:
+    """JSON may hold half a surrogate pair, which no UTF-8 can; what we give out must be text."""
+    half = "a\ud800b"
+    wall = [{"jsonwall": "1.0"}, {"kind": "package", "name": half, "version": "1", "arch": half},
+            {"kind": "path", "path": half, "slices": [half]}]  # fmt: skip
+    record = {"name": half, "version": half, "channel": half, "files": [half]}
+    crates = {"packages": [{"name": half, "version": half, "source": half}]}
+    info = f"{SITE}/x-1.dist-info"
+    found = inventory_of(
+        tmp_path,
+        {
+            "node_modules/x/package.json": json.dumps(record).encode(),
+            "c/conda-meta/x.json": json.dumps(record).encode(),
+            "var/lib/chisel/manifest.wall": zstd.compress(
+                "\n".join(json.dumps(each) for each in wall).encode()
+            ),
+            "usr/bin/rust": packed(crates),
+            "m.safetensors": safetensors({"__metadata__": {half: half}}),
+            f"{info}/METADATA": b"Name: x\nVersion: 1\n",
+            f"{info}/direct_url.json": json.dumps({"url": half}).encode(),
+            f"{info}/sboms/x.json": json.dumps(
+                {"bomFormat": "CycloneDX", "specVersion": "1.6",
+                 "components": [{"type": "library", "name": half, "version": half}]}
+            ).encode(),
+        },
+    )  # fmt: skip
+    assert len(found.packages) == 7
+    repr(found).encode()
+    assert [str(each.purl).encode() for each in found.packages]
+
+
+def test_names_that_are_no_text_are_shown(tmp_path: Path) -> None:
+    odd = b"o\xffd".decode("utf-8", "surrogateescape")
+    out = io.BytesIO()
+    with tarfile.open(
+        fileobj=out, mode="w", errors="surrogateescape", format=tarfile.GNU_FORMAT
+    ) as tar:
+        for name, body in {
+            f"{SITE}/x.libs/lib{odd}.so": b"\x7fELF" + bytes(100),
+            f"{SITE}/y.libs/lib{odd}.so": b"no ELF",
+            f"{SITE}/{odd}-1.dist-info/METADATA": b"Summary: x\n",
+            f"models--{odd}--{odd}/snapshots/{odd}/m.safetensors": safetensors({}),
+            f"{odd}.jar": archive({"a": b""}),
+            f"node_modules/{odd}/package.json": b'{"name":"n","version":"1"}',
+            f"{odd}/bin": elf(inline("go1.22.1", marked(MODULES))),
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+    found = take_inventory(str(write_layout(tmp_path / "image", [out.getvalue()])))
+    repr(found).encode()
+    assert any("o\\xffd" in each.locations[0].path for each in found.packages)
+    assert len(found.packages) == 10
 
 
 # -- limits

@@ -16,7 +16,7 @@ from staunch.model import limits
 from staunch.model.inventory import Distribution, FoundPackage, Gap, Location
 from staunch.model.purl import Purl
 from staunch.scan.distribution import distribution_of, release_of
-from staunch.scan.tree import Leaf
+from staunch.scan.tree import Leaf, shown
 from staunch.scan.view import Find, View, gap, joined, kept, root_of
 
 __all__ = ["find_chisel", "find_dpkg"]
@@ -72,7 +72,7 @@ def _status(view: View, path: str, leaf: Leaf, data: bytes, root: str) -> Iterat
             continue
         package = _package(stanza, distribution, "dpkg", view.location(path, leaf))
         if isinstance(package, str):
-            yield Gap("dpkg", path, f"line {line}: {package}")
+            yield Gap("dpkg", shown(path), f"line {line}: {package}")
             continue
         yield Find(package, _files(view, root, package), system=True)
 
@@ -89,12 +89,14 @@ def _single(view: View, path: str, leaf: Leaf, data: bytes) -> Iterator[Find | G
         stanza, distribution_of(view, root), "dpkg-status.d", view.location(path, leaf)
     )
     if isinstance(package, str):
-        yield Gap("dpkg-status.d", path, package)
+        yield Gap("dpkg-status.d", shown(path), package)
         return
     sums = view.text(path + ".md5sums")
     files = () if sums is None else joined(root, _md5sums(sums))
     if sums is None:
-        yield Gap("ownership", path, "no list of files stands beside it; its files seem unowned")
+        yield Gap(
+            "ownership", shown(path), "no list of files stands beside it; its files seem unowned"
+        )
     yield Find(package, (*files, path, path + ".md5sums"), system=True)
 
 
@@ -189,10 +191,10 @@ def _wall(view: View, path: str, leaf: Leaf, wall: bytes, root: str) -> Iterator
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as fault:
-            yield Gap("chisel", path, f"line {number}: not JSON: {str(fault)[:100]}")
+            yield Gap("chisel", shown(path), f"line {number}: not JSON: {str(fault)[:100]}")
             continue
         if not isinstance(row, dict):
-            yield Gap("chisel", path, f"line {number}: no object")
+            yield Gap("chisel", shown(path), f"line {number}: no object")
         elif row.get("kind") == "package":
             packages.append(row)
         elif row.get("kind") == "path" and isinstance(row.get("slices"), list):
@@ -201,11 +203,15 @@ def _wall(view: View, path: str, leaf: Leaf, wall: bytes, root: str) -> Iterator
     distribution = distribution_of(view, root)
     for row in packages:
         stanza = Stanza(
-            {field: text for field, key in _CHISEL.items() if isinstance(text := row.get(key), str)}
+            {
+                field: shown(text)
+                for field, key in _CHISEL.items()
+                if isinstance(text := row.get(key), str)
+            }
         )
         package = _package(stanza, distribution, "chisel", view.location(path, leaf))
         if isinstance(package, str):
-            yield Gap("chisel", path, package)
+            yield Gap("chisel", shown(path), package)
         else:
             # the manifest names no source package, which advisories are keyed by
             package = replace(package, source="", source_version="")

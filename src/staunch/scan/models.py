@@ -280,7 +280,7 @@ def find_models(view: View) -> Iterator[Find | Gap]:
             yield Gap("model", shown(path), f"{model.format}: {model.fault}")
         name, version = shown(path.rpartition("/")[2]), ""
         purl = Purl.make("generic", "", name, "")
-        hub = _HUB.fullmatch(path)
+        hub = _HUB.fullmatch(shown(path))
         if hub is not None:
             name, version = f"{hub['owner']}/{hub['name']}", hub["rev"]
             purl = Purl.make("huggingface", hub["owner"], hub["name"], version)
@@ -292,6 +292,6 @@ def find_models(view: View) -> Iterator[Find | Gap]:
                 version,
                 "model",
                 locations=(view.location(path, leaf),),
-                facts=tuple(sorted((key, shown(value)) for key, value in facts.items())),
+                facts=tuple(sorted((shown(key), shown(value)) for key, value in facts.items())),
             ),
         )

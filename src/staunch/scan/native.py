@@ -38,7 +38,7 @@ def _bundled(path: str, leaf: Leaf) -> Bundled | None:
     content = leaf.content
     if isinstance(content, Facts) and isinstance(content.value, Program):
         return content.value.bundled
-    return recognise(path, None, b"")  # left unread: its name alone tells
+    return recognise(shown(path), None, b"")  # left unread: its name alone tells
 
 
 def _package(bundled: Bundled, place: Location) -> FoundPackage:

@@ -61,7 +61,7 @@ def _bundled(path: str, windows: Windows, faults: list[tuple[str, str]]) -> Bund
     except UntrustedError as fault:
         if windows.whole:
             faults.append(("elf", fault.why))
-    return recognise(path, facts, windows.read(windows.size, 0))
+    return recognise(shown(path), facts, windows.read(windows.size, 0))
 
 
 def _executable(layout: Layout) -> bool:
@@ -111,12 +111,13 @@ def _module(module: GoModule, place: Location, facts: dict[str, str]) -> FoundPa
 
 
 def _crate(crate: Crate, place: Location) -> FoundPackage:
+    name, version = shown(crate.name), shown(crate.version)
     return FoundPackage(
-        Purl.make("cargo", "", crate.name, crate.version),
-        crate.name,
-        crate.version,
+        Purl.make("cargo", "", name, version),
+        name,
+        version,
         "rust-audit",
         locations=(place,),
         confidence=Confidence.HIGH if crate.source == "crates.io" else Confidence.MEDIUM,
-        facts=(("origin", crate.source),) if crate.source else (),
+        facts=(("origin", shown(crate.source)),) if crate.source else (),
     )

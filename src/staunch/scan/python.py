@@ -53,7 +53,7 @@ def _project(
     name, version, licence = _headers(data)
     known_by, confidence = "", Confidence.HIGH
     if not name or not version:
-        match = _FOLDER.fullmatch(folder.rpartition("/")[2])
+        match = _FOLDER.fullmatch(shown(folder.rpartition("/")[2]))
         missing = "Version" if name else "Name"
         if match is None:
             yield Gap(found_by, shown(path), f"its metadata has no {missing}")
@@ -158,7 +158,7 @@ def _direct_url(data: bytes) -> tuple[str, bool] | Gap:
         return Gap("", "", "direct_url.json names no url")
     folder = document.get("dir_info")
     editable = isinstance(folder, dict) and folder.get("editable") is True
-    return url[:1000], editable or "vcs_info" in document
+    return shown(url), editable or "vcs_info" in document
 
 
 def _record(data: bytes, site: str) -> tuple[tuple[str, ...], str]:

@@ -294,6 +294,9 @@ class Tree:
 
 
 def shown(path: str) -> str:
-    """A path for people: bytes that are no text made visible, never too long."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A path for people: bytes and halves of characters that are no text made visible, cut."""
+    try:
+        text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # JSON may hold half a surrogate pair
+        text = path.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 300 else text[:300] + "…"
