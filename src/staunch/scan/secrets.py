@@ -26,6 +26,7 @@ OVERLAP: Final = 16 * limits.KIB  # longer than any key
 SCANNED_BYTES: Final = 64 * limits.MIB  # of one file
 PACKAGED: Final = "in a published package"
 _SNIFF = 4096
+_STEP = 64 * limits.KIB
 _SETTING = 512  # longer values hold programs, where every other line assigns a token
 _MOST = 100  # of one file
 TESTING: Final = "in a test suite of Python"
@@ -102,11 +103,16 @@ class FileScan:
         return not self._binary and self._fed < SCANNED_BYTES and len(self._found) < _MOST
 
     def feed(self, piece: bytes) -> None:
-        """The next bytes of the file."""
-        if not self.wants_more:
-            return
-        self._fed += len(piece)
-        self._window += piece
+        """The next bytes of the file; of a program that comes whole no more than a few are taken."""
+        view = memoryview(piece)
+        for start in range(0, len(view), _STEP):
+            if not self.wants_more:
+                return
+            self._take(view[start : start + _STEP])
+
+    def _take(self, part: memoryview) -> None:
+        self._fed += len(part)
+        self._window += part
         if not self._started and len(self._window) >= _SNIFF:
             self._start()
         while not self._binary and len(self._window) >= WINDOW:
