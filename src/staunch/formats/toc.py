@@ -79,11 +79,10 @@ class TocEntry:
 
 @dataclass(frozen=True, slots=True)
 class Toc:
-    """A layer's table; ``format`` is ``zst`` or ``gz``, ``fetched`` what it took to read it."""
+    """A layer's table; ``format`` is ``zst`` or ``gz``."""
 
     format: str
     entries: tuple[TocEntry, ...]
-    fetched: int
 
 
 def has_toc(layer: Descriptor) -> bool:
@@ -109,13 +108,13 @@ def read_toc(layer: Descriptor, blob: Blob) -> Toc:
     """
     annotations = _annotations(layer)
     if MANIFEST_CHECKSUM in annotations and MANIFEST_POSITION in annotations:
-        data, fetched = _chunked(annotations, blob)
-        return Toc("zst", tuple(_Table(data, layer.size).entries()), fetched)
-    data, fetched, end = _stargz(annotations[TOC_DIGEST], blob)
-    return Toc("gz", tuple(_Table(data, end).entries()), fetched)
+        data = _chunked(annotations, blob)
+        return Toc("zst", tuple(_Table(data, layer.size).entries()))
+    data, end = _stargz(annotations[TOC_DIGEST], blob)
+    return Toc("gz", tuple(_Table(data, end).entries()))
 
 
-def _chunked(annotations: dict[str, str], blob: Blob) -> tuple[bytes, int]:
+def _chunked(annotations: dict[str, str], blob: Blob) -> bytes:
     match = _POSITION.fullmatch(annotations[MANIFEST_POSITION])
     if match is None or match[4] != "1":
         _refuse(f"annotation {MANIFEST_POSITION}: {annotations[MANIFEST_POSITION][:80]!r}")
@@ -124,12 +123,11 @@ def _chunked(annotations: dict[str, str], blob: Blob) -> tuple[bytes, int]:
         _refuse(f"{packed} bytes at {offset} that unpack to {size}")
     frame = _exactly(blob, packed, offset)
     _compare(frame, annotations[MANIFEST_CHECKSUM])
-    data = b"".join(inflate([frame], format="zst", max_bytes=size, what="a table of contents"))
-    return data, packed
+    return b"".join(inflate([frame], format="zst", max_bytes=size, what="a table of contents"))
 
 
-def _stargz(promised: str, blob: Blob) -> tuple[bytes, int, int]:
-    """The table, what was fetched, and where it begins in the layer."""
+def _stargz(promised: str, blob: Blob) -> tuple[bytes, int]:
+    """The table, and where it begins in the layer."""
     footer = _exactly(blob, min(_FOOTER_BYTES, blob.size), max(0, blob.size - _FOOTER_BYTES))
     match = _FOOTER.search(footer)
     if match is None:
@@ -151,7 +149,7 @@ def _stargz(promised: str, blob: Blob) -> tuple[bytes, int, int]:
     if not data:
         _refuse(f"it holds no {_INDEX_NAME}")
     _compare(data, promised)
-    return data, packed + len(footer), offset
+    return data, offset
 
 
 def _exactly(blob: Blob, size: int, offset: int) -> bytes:
