@@ -36,11 +36,11 @@ def figures(runs: int) -> list[Figure]:
         ),
         Figure(
             f"files of a {VERIFIED_BYTES >> 20} MiB image against its list (zstd layers, two threads)",
-            f"{rate:.0f} MB/s",
-            "≥ 0.25 × plain sha256",
-            ratio >= 0.25,
-            f"{ratio:.2f} of sha256 on one thread over the same unpacked bytes; each byte is inflated "
-            "and hashed three times: as stored, as diff_id, as part of its file",
+            f"{ratio:.1f} × the CPU of plain sha256",
+            "≤ 5 ×",
+            ratio <= 5,
+            f"{rate:.0f} MB/s of unpacked bytes; each is hashed as stored, as diff_id and as part of its "
+            "file, and inflated",
         ),
     ]
 
@@ -166,7 +166,7 @@ def _none(part: str):  # type: ignore[no-untyped-def]  # never asked: every payl
 
 
 def _check(folder: Path) -> tuple[float, float]:
-    """The check's speed as part of plain sha256's, and its MB of unpacked bytes a second."""
+    """The check's CPU as a multiple of plain sha256's, and its MB of unpacked bytes a second."""
     from staunch.flows.contents import check_files, layers_of
     from staunch.publish.read import open_image
 
@@ -174,18 +174,18 @@ def _check(folder: Path) -> tuple[float, float]:
         image = source.image()
         pieces = [piece for layer in image.raw_layers() for piece in layer]
         total = sum(map(len, pieces))
-        started = time.perf_counter()
+        started = time.process_time()
         state = hashlib.sha256()
         for piece in pieces:
             state.update(piece)
-        plain = time.perf_counter() - started
+        plain = time.process_time() - started
         del pieces
-        started = time.perf_counter()
+        started, clock = time.process_time(), time.perf_counter()
         found = check_files(layers_of(image), (folder / "list").read_bytes())
-        taken = time.perf_counter() - started
+        taken, seconds = time.process_time() - started, time.perf_counter() - clock
     if found.changes:
         raise SystemExit("benchmark: the image is not as it was made")
-    return plain / taken, total / taken / 1e6
+    return taken / plain, total / seconds / 1e6
 
 
 if __name__ == "__main__":
