@@ -16,7 +16,8 @@ from backports import zstd
 
 from staunch.flows.inventory import take_inventory
 from staunch.model.inventory import Confidence, FoundPackage, Inventory
-from staunch.scan.content import Budget, Kept, Lost
+from staunch.scan import catalogue
+from staunch.scan.content import Budget, Facts, Kept, Lost
 from staunch.scan.forward import Pieces
 from staunch.scan.watch import Watch
 from tests.formats.test_modelfiles import onnx, safetensors
@@ -439,6 +440,23 @@ def test_what_is_kept_has_a_limit() -> None:
     budget = Budget(20)
     assert isinstance(budget.keep("x", b"1" * 15), Kept)
     assert isinstance(budget.keep("x", b"2" * 15), Lost)
+
+
+def test_what_is_drawn_counts_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    watch = Watch(Budget(500))
+    manifest = b'{"name":"a","version":"1"}'
+
+    def look() -> object:
+        return watch.look("node_modules/a/package.json", 0o644, Pieces(iter([manifest]), 26))
+
+    assert isinstance(look(), Facts)
+    assert isinstance(look(), Lost)
+    monkeypatch.setattr(catalogue, "PACKAGES", 2)
+    found = inventory_of(
+        tmp_path, {f"node_modules/{each}/package.json": manifest for each in "abc"}
+    )
+    assert len(found.packages) == 2
+    assert [each.why for each in found.gaps] == ["more than 2 packages; the rest is not listed"]
 
 
 def test_large_databases_are_gaps(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ puts together at run time is told as ``?``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 __all__ = ["TORCH_MAGIC", "Imports", "Source", "walk_pickles"]
 
-OPERATIONS = 20_000_000
+OPERATIONS = 10_000_000  # of one file
 STACK = 2_000_000
 LINE_BYTES, TEXT_BYTES = 1 << 16, 1 << 16  # longer texts are no names: passed over
 BUFFER_BYTES = 1 << 16
@@ -74,9 +74,10 @@ def walk_pickles(file: Source) -> Imports:
     names: set[str] = set()
     streams, fault, legacy = 0, "", False
     source = _Buffered(file)
+    operations = iter(range(OPERATIONS))
     while source.at < source.size and streams < STREAMS:
         before = source.at
-        walk = _Walk(source, names)
+        walk = _Walk(source, names, operations)
         try:
             walk.run()
         except _BadPickleError as error:
@@ -116,6 +117,11 @@ class _Buffered:
         self._from += len(data)
         return data
 
+    def peek(self) -> bytes:
+        if self._from == len(self._data):
+            self._data, self._from = self._file.read(BUFFER_BYTES), 0
+        return self._data[self._from : self._from + 1]
+
     def skip(self, size: int) -> None:
         here = min(size, len(self._data) - self._from)
         self._from += here
@@ -139,8 +145,8 @@ class _Buffered:
 class _Walk:
     """One pickle."""
 
-    def __init__(self, source: _Buffered, names: set[str]) -> None:
-        self._source, self._names = source, names
+    def __init__(self, source: _Buffered, names: set[str], operations: Iterator[int]) -> None:
+        self._source, self._names, self._operations = source, names, operations
         self._stack: list[_Value] = []
         self._memo: dict[int, _Value] = {}
         self.result: _Value = None
@@ -148,12 +154,11 @@ class _Walk:
 
     def run(self) -> None:
         """Up to STOP."""
-        for count in range(OPERATIONS):
+        self.started = self._source.peek() == b"\x80"
+        for _ in self._operations:
             code = self._source.read(1)
             if not code:
                 raise _BadPickleError("it ends without STOP")
-            if count == 0:
-                self.started = code == b"\x80"
             if code == b".":
                 self.result = self._pop()
                 return

@@ -22,6 +22,8 @@ from staunch.scan.view import Cataloguer, Find, View
 
 __all__ = ["Catalogue", "catalogue"]
 
+PACKAGES = 200_000  # of one target
+
 SYSTEM: tuple[Cataloguer, ...] = (find_dpkg, find_chisel, find_apk, find_rpm, find_conda)
 LANGUAGES: tuple[Cataloguer, ...] = (find_python, find_told_by_wheels, find_npm)
 CONTENTS: tuple[Cataloguer, ...] = (find_jars, find_programs, find_native, find_models)
@@ -49,8 +51,12 @@ def catalogue(view: View) -> Catalogue:
             for item in cataloguer(view):
                 if isinstance(item, Gap):
                     gaps.append(item)
-                else:
+                elif len(finds) < PACKAGES:
                     finds.append((item, owners.claim(item)))
+                else:
+                    why = f"more than {PACKAGES:,} packages; the rest is not listed"
+                    gaps.append(Gap("catalogue", "", why))
+                    return
 
     run((*SYSTEM, *LANGUAGES))
     unopened = view.read_deferred(lambda path, _: not owners.has(path))

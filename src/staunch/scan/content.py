@@ -12,6 +12,8 @@ from staunch.model import limits
 KEPT_BYTES = 160 * limits.MIB  # of one target, as kept
 PACKED_FROM = 8 * limits.KIB  # longer texts are kept compressed
 
+_FULL = "what is kept of this target is over the limit of memory"
+
 __all__ = ["KEPT_BYTES", "Budget", "Content", "Deferred", "Facts", "Kept", "Lost"]
 
 
@@ -68,8 +70,17 @@ class Budget:
         """Keep ``data``, compressed where that pays; ``Lost`` once the budget is used up."""
         packed = len(data) >= PACKED_FROM
         stored = zstd.compress(data) if packed else data
-        with self._lock:
-            if len(stored) > self._left:
-                return Lost(role, "what is kept of this target is over the limit of memory")
-            self._left -= len(stored)
+        if not self._take(len(stored)):
+            return Lost(role, _FULL)
         return Kept(role, len(data), stored, packed)
+
+    def draw(self, role: str, value: object, cost: int) -> Facts | Lost:
+        """Keep what a reader drew; ``cost`` is about the bytes that it takes in memory."""
+        return Facts(role, value) if self._take(cost) else Lost(role, _FULL)
+
+    def _take(self, size: int) -> bool:
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True

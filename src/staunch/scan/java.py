@@ -72,9 +72,11 @@ def _jars(data: bytes, place: str, left: list[int]) -> Iterator[Jar]:
     for member in members:
         try:
             if member.name.endswith("/pom.properties") and member.name.startswith("META-INF/"):
-                poms.append(_pom(_member(blob, member, _TEXT_BYTES)))
+                poms.append(_pom(_member(blob, member, min(_TEXT_BYTES, left[0]))))
+                left[0] -= member.size
             elif member.name == "META-INF/MANIFEST.MF":
-                manifest = _manifest(_member(blob, member, _TEXT_BYTES))
+                manifest = _manifest(_member(blob, member, min(_TEXT_BYTES, left[0])))
+                left[0] -= member.size
             elif is_jar(member.name) and not member.is_dir:
                 inner.append(member)
         except UntrustedError as fault:

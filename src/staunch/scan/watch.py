@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +22,7 @@ from staunch.scan.java import JAR_BYTES, inspect_jar, is_jar
 from staunch.scan.models import inspect_model, may_be_model
 from staunch.scan.npm import parse_manifest
 from staunch.scan.programs import inspect_program
-from staunch.scan.windows import Windows, read_program
+from staunch.scan.windows import read_program
 
 __all__ = ["Watch", "rule_of"]
 
@@ -38,6 +39,7 @@ class _Rule:
 
 _ELF: Final = b"\x7fELF"
 _MAYBE = (_ELF, _ELF[:3], _ELF[:2], _ELF[:1], b"")  # a piece may end among the four
+_FACT = 400  # bytes of a few short texts and what holds them
 _LARGE = 8 * limits.MIB
 DATABASE_BYTES = 128 * limits.MIB  # an rpm database
 
@@ -126,11 +128,8 @@ class Watch:
             return self._jar(file)
         if may_be_model(path):
             model = inspect_model(path, file)
-            return None if model is None else Facts("model", model)
-        if file.peek() in _MAYBE:
-            program = inspect_program(path, self._windows(file))
-            return None if program is None else Facts("program", program)
-        return None
+            return None if model is None else self._budget.draw("model", model, _FACT)
+        return self._program(path, file) if file.peek() in _MAYBE else None
 
     def look_by_name(
         self, path: str, mode: int, file: Callable[[], Forward]
@@ -148,19 +147,24 @@ class Watch:
             return Lost(rule.role, f"it has {file.size} bytes; the limit is {rule.limit}")
         data = file.read(min(file.size, rule.limit))
         parse = _PARSERS.get(rule.role)
-        return (
-            self._budget.keep(rule.role, data) if parse is None else Facts(rule.role, parse(data))
-        )
+        if parse is None:
+            return self._budget.keep(rule.role, data)
+        cost = _FACT if rule.role == "npm" else _FACT + len(data)  # conda's lists of files
+        return self._budget.draw(rule.role, parse(data), cost)
 
     def _jar(self, file: Forward) -> Facts | Lost:
         if file.size > JAR_BYTES:
             return Lost("jar", f"it has {file.size} bytes; the limit is {JAR_BYTES}")
         with self._large:
-            return Facts("jar", inspect_jar(file.read(file.size)))
+            jars = inspect_jar(file.read(file.size))
+        return self._budget.draw("jar", jars, sum(_FACT * (1 + len(each.poms)) for each in jars))
 
-    def _windows(self, file: Forward) -> Windows:
+    def _program(self, path: str, file: Forward) -> Facts | Lost | None:
         """Only one large program is held at a time, however many layers are read at once."""
-        if file.size < _LARGE:
-            return read_program(file)
-        with self._large:
-            return read_program(file)
+        with self._large if file.size >= _LARGE else nullcontext():
+            program = inspect_program(path, read_program(file))
+        if program is None:
+            return None
+        modules = len(program.go.modules) if program.go else 0
+        cost = _FACT * (1 + modules + len(program.crates or ()))
+        return self._budget.draw("program", program, cost)
