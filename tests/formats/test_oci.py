@@ -38,7 +38,32 @@ def test_config_bytes():
     assert config == oci.Config(
         "amd64", "linux", (LAYER.diff_id,), (("B", "1"), ("A", "=2")), "65532", ("python3",),
         ("-V",), "/srv", (("a", ""), ("b", "ü")), "2026-01-02T03:04:05Z",
+        history=("staunch: foundation",),
     )  # fmt: skip
+
+
+def test_what_a_config_says_of_its_use():
+    """Docker's health check, ports and volumes; an inherited health check can be switched off."""
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": []},
+        "config": {
+            "ExposedPorts": {"8080/tcp": {}, "53/udp": {}},
+            "Volumes": {"/data": {}},
+            "Healthcheck": {"Test": ["CMD", "true"]},
+        },
+        "history": [{"created_by": "RUN x"}, {"empty_layer": True}],
+    }
+    config = oci.parse_config(json.dumps(document).encode())
+    assert config.exposed == ("53/udp", "8080/tcp")
+    assert config.volumes == ("/data",)
+    assert config.healthcheck
+    assert config.history == ("RUN x", "")
+    document["config"] = {"Healthcheck": {"Test": ["NONE"]}, "Volumes": None}
+    off = oci.parse_config(json.dumps(document).encode())
+    assert not off.healthcheck
+    assert off.volumes == ()
 
 
 def test_history_must_fit():
