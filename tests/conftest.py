@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.cli import Staunch
+
+# a loaded machine is no fault of what is tested
+settings.register_profile("staunch", deadline=None)
+settings.load_profile("staunch")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
