@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from staunch.adapters.registry import Registries
 from staunch.adapters.signers.files import FileSigner
-from staunch.flows.signing import Scheme, sign_image
+from staunch.flows.signing import Scheme, attest_image, sign_image
 from staunch.formats.oci_links import parse_links
 from staunch.model.image import Descriptor
 from staunch.model.reference import Reference
@@ -32,6 +32,11 @@ from tests.support.tools import need
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("mirror")]
 REPOSITORIES, TAGS = 6, 5
+BUILT = (
+    b'{"buildDefinition":{"buildType":"https://build.example/v1","externalParameters":{},'
+    b'"resolvedDependencies":[]},"runDetails":{"builder":{"id":"https://builder.example"}}}'
+)
+SPDX, PROVENANCE = "https://spdx.dev/Document", "https://slsa.dev/provenance/v1"
 BASE = [os.urandom(300_000), os.urandom(200_000)]
 
 
@@ -268,6 +273,41 @@ def test_no_finding_above(world: World) -> None:
     )
     assert missing.code == 2
     assert "none.db" in missing.document["errors"][0]["what"]
+
+
+def test_must_have_sbom_and_provenance(world: World) -> None:
+    """By a trusted signer: a bare signature is not enough, nor is a stranger's word."""
+    (world.folder / "full.yaml").write_text("keys: release.pub\nattestations: [spdx, provenance]\n")
+    said = {
+        "bare": (),
+        "half": ((SPDX, world.signer),),
+        "strange": ((SPDX, world.signer), (PROVENANCE, new_signer())),
+        "full": ((SPDX, world.signer), (PROVENANCE, world.signer)),
+    }
+    for word, statements in said.items():
+        image = world.put(f"proof/{word}", "1")
+        repository = world.repository(world.source.host, f"proof/{word}")
+        for kind, signer in statements:
+            said_of = BUILT if kind == PROVENANCE else b"{}"
+            attest_image(repository, image, kind, said_of, signer, name=word, schemes=[Scheme.REFERRERS])  # fmt: skip
+    path = world.folder / "proof.yaml"
+    path.write_text(
+        f"target: {world.proxy.host}\npolicy: full.yaml\nmirrors:\n"
+        + "".join(
+            f"  - {{source: {world.source.host}/proof/{word}, to: {word}}}\n" for word in said
+        )
+    )
+    told = {each["target"].rpartition("/")[2]: each for each in world.run(path, code=1)["images"]}
+    states = {word.partition(":")[0]: each["state"] for word, each in told.items()}
+    assert states == {"bare": "refused", "half": "refused", "strange": "refused", "full": "copied"}
+    reasons = {word.partition(":")[0]: " ".join(each["reasons"]) for word, each in told.items()}
+    assert "no attestation of type" in reasons["bare"]
+    assert "provenance" in reasons["half"]
+    assert "no trusted key verifies it" in reasons["strange"]
+    copied = world.repository(world.target.host, "full")
+    found = copied.resolve("1")
+    assert found is not None
+    assert len(copied.referrers(found.digest)) == 3
 
 
 @contextmanager
