@@ -7,6 +7,7 @@ Staunch believes are the same bytes.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -96,8 +97,9 @@ class SigstoreIdentities:
         from sigstore.errors import Error
         from sigstore.models import Bundle
 
+        ours = parse_bundle(bundle).content
         try:
-            read = Bundle.from_json(bundle)
+            read = Bundle.from_json(_filled(bundle))
             kind, payload = self._verifier.verify_dsse(read, _Anyone())
             signed = _named(read.signing_certificate)
         except (
@@ -118,7 +120,6 @@ class SigstoreIdentities:
             raise UntrustedError(
                 "a keyless signature does not verify", why=_line(e), mend="have it signed again"
             ) from e
-        ours = parse_bundle(bundle).content
         if not isinstance(ours, Envelope) or (ours.payload_type, ours.payload) != (kind, payload):
             raise UntrustedError(
                 "a keyless signature has two readings",
@@ -126,6 +127,21 @@ class SigstoreIdentities:
                 mend="have it signed again",
             )
         return signed
+
+
+def _filled(bundle: bytes) -> bytes:
+    """The bundle with what protobuf's JSON form leaves out, and the library asks for.
+
+    That form omits zeros and empty lists (protobuf.dev, "ProtoJSON Format"), so the first entry of a
+    log has neither index nor path. Nothing of this is signed by name; the values are checked as any.
+    """
+    document = json.loads(bundle)
+    for entry in document["verificationMaterial"].get("tlogEntries") or ():
+        entry.setdefault("logIndex", "0")
+        if proof := entry.get("inclusionProof"):
+            proof.setdefault("logIndex", "0")
+            proof.setdefault("hashes", [])
+    return json.dumps(document).encode()
 
 
 class SigstoreSigner:
