@@ -97,7 +97,6 @@ class SigstoreIdentities:
         from sigstore.errors import Error
         from sigstore.models import Bundle
 
-        ours = parse_bundle(bundle).content
         try:
             read = Bundle.from_json(_filled(bundle))
             kind, payload = self._verifier.verify_dsse(read, _Anyone())
@@ -110,6 +109,7 @@ class SigstoreIdentities:
             AttributeError,
             ArithmeticError,
             AssertionError,
+            RecursionError,
             InvalidSignature,
             UnsupportedAlgorithm,
             x509.ExtensionNotFound,
@@ -120,6 +120,7 @@ class SigstoreIdentities:
             raise UntrustedError(
                 "a keyless signature does not verify", why=_line(e), mend="have it signed again"
             ) from e
+        ours = parse_bundle(bundle).content
         if not isinstance(ours, Envelope) or (ours.payload_type, ours.payload) != (kind, payload):
             raise UntrustedError(
                 "a keyless signature has two readings",
