@@ -124,6 +124,21 @@ def test_init_as_json(cli):
     }
 
 
+def test_init_from_a_dockerfile(cli):
+    Path("Dockerfile").write_text("FROM python:3.13\nRUN pip install numpy\nEXPOSE 80\n")
+    told = document(cli("init", "--json", "--from-dockerfile", "Dockerfile"))
+    assert told["schema"] == "staunch.dev/init/v1"
+    assert [each["line"] for each in told["carried"]] == [1, 2]
+    assert [each["text"] for each in told["not_carried"]] == ["EXPOSE 80"]
+    assert load("staunch.yaml").python.requirements[0].text == "numpy"
+
+
+def test_init_from_a_dockerfile_elsewhere(cli):
+    told = cli("init", "pytorch", "--from-dockerfile", "Dockerfile")
+    assert told.code == 2
+    assert "Dockerfile cannot be carried over so" in told.err
+
+
 # -- completion
 
 

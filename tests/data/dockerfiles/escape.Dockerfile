@@ -1,0 +1,4 @@
+# escape=`
+FROM debian:12
+RUN apt-get install -y `
+    libgomp1

@@ -1,0 +1,4 @@
+FROM node:22
+ONBUILD COPY . /app
+ONBUILD RUN npm ci
+CMD ["node", "server.js"]
