@@ -89,3 +89,15 @@ def test_an_unknown_option_does_not_make_its_value_a_requirement(tmp_path: Path)
     done = import_dockerfile(steps, tmp_path, "x")
     assert [each.text for each in done.carried if each.line == 2] == ["numpy"]
     assert [each.text for each in done.not_carried] == ["--root-user-action ignore scipy"]
+
+
+def test_markers_and_changes_of_folder(tmp_path: Path) -> None:
+    """A semicolon in quotes ends no command; files named from elsewhere are not guessed."""
+    (tmp_path / "a.txt").write_text("")
+    steps = parse(
+        b"FROM python:3.13\nCOPY a.txt /\nRUN pip install \"numpy; python_version>'3'\" && true\n"
+        b"RUN cd /other && pip install -r a.txt"
+    )
+    done = import_dockerfile(steps, tmp_path, "x")
+    assert [each.text for each in done.carried if each.line > 2] == ["numpy; python_version>'3'"]
+    assert [each.line for each in done.not_carried] == [3, 4]

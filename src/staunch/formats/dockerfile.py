@@ -38,6 +38,8 @@ _KNOWN: Final = frozenset(
     ]
 )
 _FLAGGED: Final = frozenset(["ADD", "COPY", "FROM", "HEALTHCHECK", "RUN"])
+# Among them all that YAML takes for the end of a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(.*?)\s*$")
 _HEREDOC = re.compile(r"(?<![<\w])<<(-?)(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\2(?=\s|$)")
 _FLAG = re.compile(r"--([a-z][a-z-]*)(?:=(\S*))?(?:\s+|$)")
@@ -83,9 +85,11 @@ def parse(data: bytes, name: str = "Dockerfile") -> tuple[Instruction, ...]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         raise _wrong(name, data.count(b"\n", 0, e.start) + 1, "it is not UTF-8") from e
-    if "\0" in text:
-        raise _wrong(name, text.count("\n", 0, text.index("\0")) + 1, "it holds a null byte")
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    text = text.replace("\r\n", "\n")
+    if found := _CONTROL.search(text):
+        why = f"it holds the control character U+{ord(found[0]):04X}"
+        raise _wrong(name, text.count("\n", 0, found.start()) + 1, why)
+    lines = text.split("\n")
     if len(lines) > _LINES:
         raise _wrong(name, _LINES, f"over {_LINES} lines")
     return _Reader(name, lines).read()

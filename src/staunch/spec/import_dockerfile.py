@@ -29,6 +29,7 @@ _PIP_FLAGS = frozenset(
         *("--no-build-isolation", "--break-system-packages", "--disable-pip-version-check"),
     ]
 )
+_COMMAND = re.compile(r"""(?:[^'"&;\n]|'[^']*'|"(?:\\.|[^"\\])*"|(?<!&)&(?!&)|['"])+""")
 _PLAIN = {
     "ARG": "a build argument; its default stands where it is used",
     "EXPOSE": "a hint only; ports are opened where the image is run",
@@ -357,7 +358,10 @@ class _Work:
         if re.search(r"(?:^|[;&]\s*)(?:if|for|while|case|until)\b|<<|\|\|", text):
             self.leave(step.line, text.strip(), "a script; commands of the build are not run")
             return
-        for command in re.split(r"&&|;|\n", text):
+        if re.search(r"(?:^|[;&\n]\s*)cd\s", text) and re.search(r"-r|\bsync|\binstall \.", text):
+            self.leave(step.line, text.strip(), "changes the folder that its files are named from")
+            return
+        for command in _COMMAND.findall(text):
             if command.strip():
                 self.command(step.line, " ".join(command.split()), packages=packages)
 
