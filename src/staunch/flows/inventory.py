@@ -24,6 +24,7 @@ from staunch.scan.catalogue import catalogue
 from staunch.scan.content import Budget
 from staunch.scan.distribution import distribution_of
 from staunch.scan.layers import LayerContents, Observer, ahead, read_layer
+from staunch.scan.reach import Start
 from staunch.scan.root import read_root
 from staunch.scan.table import read_by_table
 from staunch.scan.tree import Tree
@@ -179,15 +180,21 @@ def _of_image(
         by_table=tuple(diff_ids[number] for number in sorted(by_table)),
         configuration=image.config_bytes,
     )
-    return _finished(inventory, tree, tuple(gaps), beside)
+    # by a table not every program was read, so what they link to is not known
+    start = None if by_table else Start.of(image.config)
+    return _finished(inventory, tree, tuple(gaps), beside, start)
 
 
 def _finished(
-    base: Inventory, tree: Tree, gaps: tuple[Gap, ...], beside: Observer | None
+    base: Inventory,
+    tree: Tree,
+    gaps: tuple[Gap, ...],
+    beside: Observer | None,
+    start: Start | None = None,
 ) -> Inventory:
     view = View(tree, base.layers)
     view.distribution = distribution_of(view)
-    found = catalogue(view)
+    found = catalogue(view, start)
     if beside:
         beside.finish(tree, base.layers, found.unowned)
     return _with_end(

@@ -10,15 +10,19 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Layout", "Read", "Section", "Segment", "read_layout"]
+__all__ = ["Layout", "Read", "Section", "Segment", "read_layout", "read_needed"]
 
 Read = Callable[[int, int], bytes]
 """Up to ``size`` bytes from ``offset``; fewer where they are not at hand."""
 
 SEGMENTS, SECTIONS = 1024, 65535
 NAMES_BYTES = 4 << 20
+DYNAMIC_BYTES = 1 << 16
+NAME_BYTES = 256  # of a library that is needed
 
-LOAD, NOTE = 1, 4
+LOAD, DYNAMIC, INTERPRETER, NOTE = 1, 2, 3, 4
+_NEEDED = (1, 0x7FFFFFFD, 0x7FFFFFFF)  # DT_NEEDED, DT_AUXILIARY, DT_FILTER
+_STRINGS = 5  # DT_STRTAB
 EXECUTABLE, WRITABLE = 1, 2
 
 
@@ -133,3 +137,49 @@ def _sections(
 def _text(texts: bytes, at: int) -> str:
     end = texts.find(b"\0", at)
     return texts[at:end].decode("utf-8", "replace") if 0 <= at < end <= at + 256 else ""
+
+
+def read_needed(read: Read, layout: Layout) -> tuple[str, ...] | None:
+    """File names of what the loader brings in for it: its libraries and the loader itself.
+
+    Read from the program headers as the loader does; None where they, or the tables that they
+    point to, are not at hand or make no sense.
+    """
+    names: list[str] = []
+    for segment in layout.segments:
+        if segment.type not in (DYNAMIC, INTERPRETER) or not segment.size:
+            continue
+        found = (
+            _dynamic(read, layout, segment)
+            if segment.type == DYNAMIC
+            else [_name(read, segment.offset)]
+        )
+        for name in found:
+            if not name:
+                return None
+            names.append(name.rpartition("/")[2])
+    return tuple(names) if layout.segments else None
+
+
+def _dynamic(read: Read, layout: Layout, segment: Segment) -> list[str]:
+    """Names that the dynamic section wants; "" stands for one that cannot be read."""
+    word = "Q" if layout.bits == 64 else "I"
+    step = struct.calcsize(word) * 2
+    data = read(segment.size, segment.offset) if segment.size <= DYNAMIC_BYTES else b""
+    wanted: list[int] = []
+    strings = None
+    for tag, value in struct.iter_unpack(
+        layout.order + word * 2, data[: len(data) - len(data) % step]
+    ):
+        if tag == 0:
+            at = None if strings is None else layout.offset_of(strings)
+            return [_name(read, at + each) if at is not None else "" for each in wanted]
+        if tag in _NEEDED:
+            wanted.append(value)
+        elif tag == _STRINGS:
+            strings = value
+    return [""]  # it has no end here
+
+
+def _name(read: Read, at: int) -> str:
+    return _text(read(NAME_BYTES + 1, at), 0)

@@ -67,7 +67,8 @@ class FoundPackage:
     ``manifest`` of a jar, ``vendor-list``).
     ``files`` counts the paths that the package owns. ``facts`` are further truths by name, sorted:
     ``modularity``, ``content-sets``, ``maintainer``, ``origin``, ``direct-url``, ``licence``,
-    ``imports`` (of a pickle), ``format`` (of a model), ``driver`` (that a CUDA library requires).
+    ``imports`` (of a pickle), ``format`` (of a model), ``driver`` (that a CUDA library requires),
+    ``reachable`` (``no``: the image's own entry point does not reach it; absent is not known).
     """
 
     purl: Purl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from staunch.model.entry import Kind
@@ -16,6 +16,7 @@ from staunch.scan.native import find_native, find_told_by_wheels, least_driver
 from staunch.scan.npm import find_npm
 from staunch.scan.programs import find_programs
 from staunch.scan.python import find_python
+from staunch.scan.reach import Start, unreached
 from staunch.scan.rpm import find_rpm
 from staunch.scan.tree import Tree, shown
 from staunch.scan.view import Cataloguer, Find, View
@@ -40,8 +41,12 @@ class Catalogue:
     unopened: int
 
 
-def catalogue(view: View) -> Catalogue:
-    """All packages of a view, and the paths that none of them owns."""
+def catalogue(view: View, start: Start | None = None) -> Catalogue:
+    """All packages of a view, and the paths that none of them owns.
+
+    With ``start``, what the image starts with, distribution packages that it does not reach are
+    marked (``reach.unreached``).
+    """
     gaps: list[Gap] = list(view.tree.gaps)
     owners = _Owners(view.tree)
     finds: list[tuple[Find, int]] = []
@@ -61,9 +66,10 @@ def catalogue(view: View) -> Catalogue:
     run((*SYSTEM, *LANGUAGES))
     unopened = view.read_deferred(lambda path, _: not owners.has(path))
     run(CONTENTS)
+    apart = unreached(view.tree, owners.files, start) if start and not unopened else frozenset()
     packages = [
         replace(
-            owners.dated(find.package),
+            _marked(find.package, apart) if find.system else owners.dated(find.package),
             files=count,
             owner="" if find.system else owners.system(find.package),
         )
@@ -77,6 +83,12 @@ def catalogue(view: View) -> Catalogue:
         executables,
         unopened,
     )
+
+
+def _marked(package: FoundPackage, apart: frozenset[str]) -> FoundPackage:
+    if not apart or str(package.purl) not in apart:
+        return package
+    return replace(package, facts=tuple(sorted((*package.facts, ("reachable", "no")))))
 
 
 def _order(package: FoundPackage) -> tuple[str, tuple[str, ...]]:
@@ -106,6 +118,11 @@ class _Owners:
                 self._carriers.setdefault(path, find.package)
         self._trees.update(tree.strip("/") for tree in find.trees)
         return count
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The purl of the distribution's package that owns a canonical path."""
+        return self._system
 
     def _there(self, paths: Iterable[str]) -> Iterable[str]:
         for path in paths:

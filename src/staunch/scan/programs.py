@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from sys import intern
 
 from staunch.ecosystems.bundled import Bundled, may_be_bundled, recognise
 from staunch.errors import UntrustedError
-from staunch.formats.binary import Layout, read_layout
+from staunch.formats.binary import INTERPRETER, Layout, read_layout, read_needed
 from staunch.formats.elf import parse_elf
 from staunch.formats.gobuild import GoBuild, GoModule, find_go
 from staunch.formats.rustaudit import Crate, find_crates
@@ -23,16 +24,27 @@ __all__ = ["Program", "find_programs", "inspect_program"]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is known of one ELF file; ``faults`` pair the reader and what it could not read."""
+    """What is known of one ELF file; ``faults`` pair the reader and what it could not read.
+
+    ``needed`` are file names of what is loaded with it, None where they could not be read;
+    ``started`` tells that it is a program of its own, no library.
+    """
 
     go: GoBuild | None
     crates: tuple[Crate, ...] | None
     bundled: Bundled | None = None
     faults: tuple[tuple[str, str], ...] = ()
+    needed: tuple[str, ...] | None = None
+    started: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether no reader has anything to say of it."""
+        return self.go is None and self.crates is None and not self.bundled and not self.faults
 
 
 def inspect_program(path: str, windows: Windows) -> Program | None:
-    """Ask every reader; None when none has anything to say."""
+    """Ask every reader; None when it is no ELF file."""
     layout = read_layout(windows.read)
     if layout is None:
         return None
@@ -49,9 +61,15 @@ def inspect_program(path: str, windows: Windows) -> Program | None:
     if not windows.whole and layout.sections_at and not layout.sections and _executable(layout):
         faults.append(("elf", "its sections were not at hand, so not all of it was looked at"))
     bundled = _bundled(path, windows, faults) if may_be_bundled(path) else None
-    if go is None and crates is None and bundled is None and not faults:
-        return None
-    return Program(go, crates, bundled, tuple(faults))
+    needed = read_needed(windows.read, layout)
+    return Program(
+        go,
+        crates,
+        bundled,
+        tuple(faults),
+        None if needed is None else tuple(map(intern, needed)),
+        _executable(layout),
+    )
 
 
 def _bundled(path: str, windows: Windows, faults: list[tuple[str, str]]) -> Bundled | None:
@@ -65,7 +83,7 @@ def _bundled(path: str, windows: Windows, faults: list[tuple[str, str]]) -> Bund
 
 
 def _executable(layout: Layout) -> bool:
-    return any(each.type == 3 for each in layout.segments) or layout.type == 2  # PT_INTERP, ET_EXEC
+    return any(each.type == INTERPRETER for each in layout.segments) or layout.type == 2  # ET_EXEC
 
 
 def find_programs(view: View) -> Iterator[Find | Gap]:

@@ -26,6 +26,8 @@ from staunch.scan.windows import read_program
 
 __all__ = ["Watch", "rule_of"]
 
+LINE_BYTES = 256  # what Linux reads of a script's first line
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -117,7 +119,13 @@ class Watch:
 
     def wants(self, path: str, head: bytes) -> bool:
         """See ``Looker``: most files are nothing to us by name and first bytes."""
-        return head in _MAYBE or rule_of(path) is not None or is_jar(path) or may_be_model(path)
+        return (
+            head in _MAYBE
+            or head[:2] == b"#!"
+            or rule_of(path) is not None
+            or is_jar(path)
+            or may_be_model(path)
+        )
 
     def look(self, path: str, mode: int, file: Forward) -> Kept | Facts | Lost | None:
         """What is to be remembered of a file, reading no more of it than that takes."""
@@ -129,7 +137,10 @@ class Watch:
         if may_be_model(path):
             model = inspect_model(path, file)
             return None if model is None else self._budget.draw("model", model, _FACT)
-        return self._program(path, file) if file.peek() in _MAYBE else None
+        head = file.peek()
+        if head[:2] == b"#!":
+            return self._script(file) if mode & 0o111 else None
+        return self._program(path, file) if head in _MAYBE else None
 
     def look_by_name(
         self, path: str, mode: int, file: Callable[[], Forward]
@@ -167,4 +178,11 @@ class Watch:
             return None
         modules = len(program.go.modules) if program.go else 0
         cost = _FACT * (1 + modules + len(program.crates or ()))
-        return self._budget.draw("program", program, cost)
+        found = self._budget.draw("program", program, cost)
+        return None if program.silent and isinstance(found, Lost) else found
+
+    def _script(self, file: Forward) -> Facts | None:
+        """Its first line; what reads it takes less for "not known"."""
+        line = file.read(min(file.size, LINE_BYTES)).partition(b"\n")[0]
+        found = self._budget.draw("script", line, _FACT)
+        return found if isinstance(found, Facts) else None
