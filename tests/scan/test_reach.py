@@ -161,6 +161,41 @@ def test_an_object_that_cannot_be_read_leaves_all_open(tmp_path: Path) -> None:
     at = broken.index(struct.pack("<Q", 5) + struct.pack("<Q", 0x11000))
     broken[at + 8 : at + 16] = struct.pack("<Q", 1 << 40)
     packages: Packages = {**SERVER, "server": {"usr/bin/server": bytes(broken)}}
+    assert apart(tmp_path / "1", packages) == []
+    damaged: Files = {f"{LIB}/libz.so.1": b"\x7fELF and no more"}
+    assert apart(tmp_path / "2", {**SERVER, "zlib1g": damaged}) == []
+
+
+def test_scripts_that_run_each_other_end(tmp_path: Path) -> None:
+    ring: Files = {
+        "a": b"#!/b /a " + b"/b " * 80,
+        "b": b"#!/a " + b"/b " * 80,
+    }
+    assert apart(tmp_path, SERVER, {"Entrypoint": ["/a"]}, ring) == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Entrypoint": ["server", *["-v"] * 256]},
+        {"Entrypoint": ["server"], "Env": ["PATH=/usr/bin" + ":/x" * 64]},
+        {"Entrypoint": ["server", "x" * (1 << 16)]},
+    ],
+)
+def test_a_command_without_measure_is_not_followed(
+    tmp_path: Path, config: dict[str, object]
+) -> None:
+    assert apart(tmp_path, SERVER, config) == []
+
+
+def test_more_libraries_than_any_program_needs_are_not_followed(tmp_path: Path) -> None:
+    made = Maker()
+    made.tags += [(1, made.text("libc.so.6"))] * 1001
+    packages: Packages = {**SERVER, "server": {"usr/bin/server": made.build()}}
+    data = made.build()
+    layout = read_layout(lambda size, offset: data[offset : offset + size])
+    assert layout is not None
+    assert read_needed(lambda size, offset: data[offset : offset + size], layout) is None
     assert apart(tmp_path, packages) == []
 
 

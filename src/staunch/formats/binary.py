@@ -18,7 +18,7 @@ Read = Callable[[int, int], bytes]
 SEGMENTS, SECTIONS = 1024, 65535
 NAMES_BYTES = 4 << 20
 DYNAMIC_BYTES = 1 << 16
-NAME_BYTES = 256  # of a library that is needed
+NAME_BYTES, NEEDED = 256, 1000  # of a library that is needed; of these in one file
 
 LOAD, DYNAMIC, INTERPRETER, NOTE = 1, 2, 3, 4
 _NEEDED = (1, 0x7FFFFFFD, 0x7FFFFFFF)  # DT_NEEDED, DT_AUXILIARY, DT_FILTER
@@ -167,18 +167,20 @@ def _dynamic(read: Read, layout: Layout, segment: Segment) -> list[str]:
     step = struct.calcsize(word) * 2
     data = read(segment.size, segment.offset) if segment.size <= DYNAMIC_BYTES else b""
     wanted: list[int] = []
-    strings = None
+    strings: int | None = None
     for tag, value in struct.iter_unpack(
         layout.order + word * 2, data[: len(data) - len(data) % step]
     ):
         if tag == 0:
             at = None if strings is None else layout.offset_of(strings)
             return [_name(read, at + each) if at is not None else "" for each in wanted]
+        if len(wanted) > NEEDED:
+            break
         if tag in _NEEDED:
             wanted.append(value)
         elif tag == _STRINGS:
             strings = value
-    return [""]  # it has no end here
+    return [""]  # it has no end here, or too many
 
 
 def _name(read: Read, at: int) -> str:

@@ -34,12 +34,13 @@ _STARTERS = (  # of what follows on their command line
 _ANYTHING: Final = frozenset((*_SHELLS.split(), *_MANAGERS.split()))
 _LAUNCHERS: Final = frozenset(_STARTERS.split())
 _LOADER: Final = re.compile(r"(?:usr/)?(?:local/)?lib(?:32|64|x32)?(?:/[^/]+-linux-[^/]+)?")
+_LIBRARY: Final = re.compile(r".+\.so(?:\.[0-9.]+)?", re.DOTALL)
 _OPENED: Final = re.compile(r"lib(?:nss_|gcc_s\.|idn2\.|softokn|freebl|nssckbi|resolv|p11-kit).*")
 _CODE: Final = re.compile(
     r".*\.(?:pyc?|[cm]?js|jar|war|jmod|jsa|class|p[lmh]|rb|php|phar|lua|tcl|r|rds|beam|el|elc|wasm)|.*/modules",
     re.IGNORECASE | re.DOTALL,
 )
-_SCRIPTS = 4  # that name each other as interpreter
+WORDS, FOLDERS, TEXT_BYTES = 256, 64, 1 << 16  # of a command, of PATH, of both in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,18 @@ class Start:
 
     @classmethod
     def of(cls, config: Config) -> Start | None:
-        """Of a configuration; None where more is started or loaded than its command says."""
+        """Of a configuration; None where more is started or loaded than its command says.
+
+        Also None where it is longer than any that is meant (``WORDS``, ``FOLDERS``, ``TEXT_BYTES``).
+        """
         env = dict(config.env)
         words = (*config.entrypoint, *config.cmd)
         if not words or config.healthcheck or "LD_PRELOAD" in env or "LD_AUDIT" in env:
             return None
-        return cls(words, env.get("PATH", _PATH), config.workdir or "/")
+        start = cls(words, env.get("PATH", _PATH), config.workdir or "/")
+        size = sum(map(len, (*words, start.path, start.workdir)))
+        small = len(words) <= WORDS and start.path.count(":") < FOLDERS and size <= TEXT_BYTES
+        return start if small else None
 
 
 def unreached(tree: Tree, owners: Mapping[str, str], start: Start) -> frozenset[str]:
@@ -76,32 +83,34 @@ def unreached(tree: Tree, owners: Mapping[str, str], start: Start) -> frozenset[
     return frozenset() if reached is None else image.apart(reached)
 
 
-def _roots(tree: Tree, start: Start) -> list[Leaf]:
+def _roots(tree: Tree, start: Start) -> set[Leaf]:
     """Every program that the command names; nothing where what it starts is not known."""
     first = _program(tree, start, start.words[0])
     if first is None:
-        return []
+        return set()
     found = [
         each for word in start.words if (each := _program(tree, start, word.rpartition("=")[2]))
     ]
-    pending = [(each, 0) for each in (first, *found)]
-    leaves: list[Leaf] = []
+    pending = [first, *found]
+    leaves: set[Leaf] = set()
     names: set[str] = set()
     while pending:
-        (path, leaf), depth = pending.pop()
+        path, leaf = pending.pop()
+        if leaf in leaves:
+            continue
         content = leaf.content
-        leaves.append(leaf)
+        leaves.add(leaf)
         if isinstance(content, Facts) and isinstance(content.value, bytes):
             words = content.value[2:].decode("utf-8", "replace").split()
             run = [each for word in words if (each := _program(tree, start, word))]
-            if not run or depth >= _SCRIPTS:
-                return []
-            pending += ((each, depth + 1) for each in run)
+            if not run:
+                return set()
+            pending += run
         elif isinstance(content, Facts) and isinstance(content.value, Program):
             names.add(path.rpartition("/")[2])
         else:
-            return []  # what it is was not seen
-    return [] if names <= _LAUNCHERS or names & _ANYTHING else leaves
+            return set()  # what it is was not seen
+    return set() if names <= _LAUNCHERS or names & _ANYTHING else leaves
 
 
 def _program(tree: Tree, start: Start, word: str) -> tuple[str, Leaf] | None:
@@ -160,6 +169,8 @@ class _Image:
         content = leaf.content
         if isinstance(content, Lost):
             self.blind = self.blind or content.role == "program"
+        elif content is None and leaf.size and _LIBRARY.fullmatch(name):
+            self.blind = True  # damaged, or there was no room to keep what it needs
         elif isinstance(content, Facts) and isinstance(content.value, Program):
             self._objects[leaf] = content.value
             self._names.setdefault(name, []).append(leaf)

@@ -42,6 +42,7 @@ class _Rule:
 _ELF: Final = b"\x7fELF"
 _MAYBE = (_ELF, _ELF[:3], _ELF[:2], _ELF[:1], b"")  # a piece may end among the four
 _FACT = 400  # bytes of a few short texts and what holds them
+_NAME = 60  # bytes of a short text in memory, beside its letters
 _LARGE = 8 * limits.MIB
 DATABASE_BYTES = 128 * limits.MIB  # an rpm database
 
@@ -178,6 +179,7 @@ class Watch:
             return None
         modules = len(program.go.modules) if program.go else 0
         cost = _FACT * (1 + modules + len(program.crates or ()))
+        cost += sum(_NAME + len(each) for each in program.needed or ())
         found = self._budget.draw("program", program, cost)
         return None if program.silent and isinstance(found, Lost) else found
 
