@@ -237,3 +237,20 @@ def test_any_bytes_give_names_or_none(draw: st.DataObject) -> None:
     layout = read_layout(read)
     names = read_needed(read, layout) if layout else None
     assert names is None or all(names)
+
+
+def test_needed_names_agree_on_this_machines_own_objects() -> None:
+    objects = [each for each in Path("/usr/lib").glob("*-linux-gnu/*.so.*") if each.is_file()]
+    seen = 0
+    for path in sorted(objects)[:150]:
+        data = path.read_bytes()
+        read = lambda size, offset: data[offset : offset + size]  # noqa: B023, E731
+        layout, facts = read_layout(read), parse_elf(read, len(data))
+        if layout is None or facts is None:
+            continue
+        loader = [facts.interpreter.rpartition("/")[2]] if facts.interpreter else []
+        names = read_needed(read, layout)
+        assert names is not None
+        assert {*facts.needed, *loader} <= set(names), path  # DT_FILTER may add some
+        seen += 1
+    assert seen or not objects
