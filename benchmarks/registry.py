@@ -33,8 +33,13 @@ def figures(runs: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="bench") as where:
         root = Path(where)
         image = _made(root / "image", SIZES_MB)
+        changed = _made(root / "changed", SIZES_MB[:1], base=image)
         with registry(root / "registry") as there:
-            return [*_speed(root, image, there, runs), *_bytes(root, image, there)]
+            return [
+                *_speed(root, image, there, runs),
+                *_shared(root, image, changed, there),
+                *_bytes(root, image, changed, there),
+            ]
 
 
 def _speed(root: Path, image: Path, there: Registry, runs: int) -> list[Figure]:
@@ -117,11 +122,52 @@ def _row(what: str, measured: list[Run], remark: str) -> Figure:
     )
 
 
-def _bytes(root: Path, image: Path, there: Registry) -> list[Figure]:
+def _shared(root: Path, image: Path, changed: Path, there: Registry) -> list[Figure]:
+    """The image again with one new layer, to and from where the others are; each once."""
+    podman = (need("podman"), "--root", root / "s", "--runroot", root / "r", "--storage-driver=vfs")
+    skopeo, insecure = need("skopeo"), ("--insecure-registry", there.host)
+    shutil.rmtree(there.data, ignore_errors=True)
+
+    def ours(number: int, source: Path) -> Run:
+        return run([*_staunch("push", source, f"{there.host}/a:{number}"), *insecure])
+
+    def theirs(number: int, source: Path) -> Run:
+        copy = [skopeo, "copy", "-q", "--dest-tls-verify=false", f"oci:{source}"]
+        return run([*copy, f"docker://{there.host}/b:{number}"])
+
+    def podmans(number: int, source: Path) -> Run:
+        run([*podman, "rmi", "-af"], cwd=root)
+        run([*podman, "pull", "-q", f"oci:{source}"], cwd=root)
+        run([*podman, "tag", _only(podman), "bench"], cwd=root)
+        name = f"{there.host}/c:{number}"
+        return run([*podman, "push", "-q", "--tls-verify=false", "bench", name], cwd=root)
+
+    pushed = [(push(1, image), push(2, changed))[1] for push in (ours, theirs, podmans)]
+
+    def ours_pull(number: int) -> Run:
+        pull = _staunch("pull", f"{there.host}/a:{number}", "-o", root / "shared-a")
+        return run([*pull, *insecure])
+
+    def skopeo_pull(number: int) -> Run:
+        copy = [skopeo, "copy", "-q", "--src-tls-verify=false", f"docker://{there.host}/b:{number}"]
+        return run([*copy, f"oci:{root / 'shared-b'}:{number}"])
+
+    def podman_pull(number: int) -> Run:
+        name = f"{there.host}/c:{number}"
+        return run([*podman, "pull", "-q", "--tls-verify=false", name], cwd=root)
+
+    run([*podman, "rmi", "-af"], cwd=root)
+    pulled = [(pull(1), pull(2))[1] for pull in (ours_pull, skopeo_pull, podman_pull)]
+    return [
+        _row("push of the same with one new layer of 9 MB", pushed, "podman compresses again"),
+        _row("pull of the same with one new layer of 9 MB", pulled, "podman unpacks what is new"),
+    ]
+
+
+def _bytes(root: Path, image: Path, changed: Path, there: Registry) -> list[Figure]:
     """What goes over the wire; counted by a proxy, not timed."""
     total = sum(SIZES_MB) * 10**6
     shutil.rmtree(there.data, ignore_errors=True)
-    changed = _made(root / "changed", SIZES_MB[:1], base=image)
     with proxying(there.host) as proxy:
         insecure = ("--insecure-registry", proxy.host)
         run([*_staunch("push", image, f"{proxy.host}/a:1"), *insecure])
