@@ -176,6 +176,17 @@ def test_damaged_code_is_named(libraries):
     assert "no fat binary" in caught.value.why
 
 
+def test_a_damaged_library_is_not_one_without_code(libraries):
+    shelf = Shelf()
+    data = bytearray(libraries["sm_80"])
+    data[60:62] = b"\xff\xff"  # e_shnum: its table of sections would end far behind the file
+    data[40:48] = (len(data) - 8).to_bytes(8, "little")
+    shelf.add("kernels", "1.0+cu130", bytes(data))
+    with pytest.raises(UntrustedError, match="GPU code of kernels") as caught:
+        shelf.describe()
+    assert "its head or table of sections is damaged" in caught.value.why
+
+
 def test_nothing_for_that_platform(shelf):
     with pytest.raises(SpecError, match="nothing for linux/arm64"):
         shelf.check(platform=Platform("linux", "arm64"))

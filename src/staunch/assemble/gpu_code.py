@@ -12,6 +12,7 @@ from typing import Final
 
 from staunch.errors import UntrustedError
 from staunch.formats.binary import Read, read_layout
+from staunch.formats.elf import MAGIC
 from staunch.formats.fatbin import SECTIONS, GpuCode, read_fatbins
 from staunch.formats.zip import ZipMember, pieces, read_directory
 from staunch.model.digest import Digest
@@ -93,8 +94,14 @@ def _laid_out(verified: Verified, member: ZipMember, folder: Path) -> Iterator[R
 
 def _code(read: Read, *, what: str) -> tuple[GpuCode, ...]:
     layout = read_layout(read)
-    if layout is None:
+    if layout is None and read(4, 0) != MAGIC:
         return ()
+    if layout is None or (layout.sections_at and not layout.sections):
+        raise UntrustedError(
+            f"cannot read the GPU code of {what}",
+            why="it begins like an ELF file, and its head or table of sections is damaged",
+            mend="take another release of it, and report it to its authors",
+        )
     found = set[GpuCode]()
     for section in layout.sections:
         if section.name in SECTIONS:

@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from staunch.formats.dockerfile import Instruction, expand
 
+_PYPI = "https://pypi.python.org/simple"  # behind the indexes that a file adds
 __all__ = ["Carried", "Imported", "NotCarried", "import_dockerfile"]
 
 _DEBIAN = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -482,7 +483,7 @@ class _Work:
         top: dict[str, object] = {"name": name, "extend": "python" if python else "base"}
         inner: dict[str, object] = {"requirements": list(self.requirements)}
         if self.indexes:
-            inner["indexes"] = list(dict.fromkeys([*self.indexes, "https://pypi.org/simple"]))
+            inner["indexes"] = list(dict.fromkeys([*self.indexes, _PYPI]))
         rest: dict[str, object] = {
             "packages": list(self.packages),
             "python": inner if self.requirements else None,
