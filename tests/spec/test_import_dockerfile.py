@@ -101,3 +101,13 @@ def test_markers_and_changes_of_folder(tmp_path: Path) -> None:
     done = import_dockerfile(steps, tmp_path, "x")
     assert [each.text for each in done.carried if each.line > 2] == ["numpy; python_version>'3'"]
     assert [each.line for each in done.not_carried] == [3, 4]
+
+
+def test_no_flag_of_a_copy_is_lost(tmp_path):
+    """What was to stay out stays out."""
+    (tmp_path / "app").mkdir()
+    text = b"FROM python:3.13\nCOPY --link --exclude=*.pem --exclude=notes app /app\n"
+    made = import_dockerfile(parse(text, "Dockerfile"), tmp_path, "app")
+    assert "*.pem" in made.text
+    assert "notes" in made.text
+    assert any("--link" in each.text for each in made.not_carried)

@@ -340,6 +340,11 @@ class _Work:
                 entry["mode"] = mode.rjust(4, "0")
             elif mode:
                 self.leave(step.line, f"--chmod={mode}", "not three octal digits")
+            if excluded := [value for key, value in step.flags if key == "exclude"]:
+                entry["exclude"] = excluded
+            for key, value in step.flags:
+                if key not in ("chown", "chmod", "exclude"):
+                    self.leave(step.line, f"--{key}={value}", "not a matter of what is copied")
             self.files.append(entry)
             self.carry(step.line, shown, "files")
 
